@@ -1,0 +1,1 @@
+"""The domain's actors: the only folder that knows runtime, adapters and persistence."""

@@ -1,0 +1,1 @@
+"""HTTP concerns, and the composition root."""

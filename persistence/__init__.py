@@ -1,0 +1,1 @@
+"""What is durable. Stores bytes and keys in its own frozen records; knows nothing of providers."""

@@ -1,0 +1,309 @@
+"""The port to what is durable: one method is one business fact is one transaction.
+
+Every method raises StoreUnavailableError when the database does not answer within the store's own deadline.
+A method that is cancelled may or may not have happened; none leaves a transaction open.
+Rows of a tenant are reached with its ``tenant_id`` only (P6), except by the program's own upkeep.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from persistence.records import (
+    Accounting,
+    ActionRecord,
+    ActionState,
+    ConnectionRecord,
+    ConnectionState,
+    DeliveryRecord,
+    EndpointRecord,
+    ExchangeRecord,
+    ExchangeState,
+    Lease,
+    NewAction,
+    NewDelivery,
+    NewReceipt,
+    OutboxRecord,
+    ParkedRecord,
+    ProviderRecord,
+    ReceiptBatch,
+    RelayedSignal,
+    SealedSecret,
+    SettledDelivery,
+    TenantKey,
+)
+
+
+class ConnectionStore(Protocol):
+    """Connections, their endpoints and their sealed secrets."""
+
+    async def publish_providers(self, providers: Sequence[ProviderRecord], *, now: datetime) -> None:
+        """Make ``integration_providers`` say what this program's registry says (upsert by provider_id)."""
+        ...
+
+    async def create_connection(
+        self,
+        connection: ConnectionRecord,
+        endpoint: EndpointRecord,
+        secrets: Sequence[SealedSecret],
+        receipt: NewReceipt,
+    ) -> None:
+        """Store a connection with its endpoint, secrets and receipt.
+
+        Raises:
+            ConflictError: the tenant has a connection of this provider with this display name.
+        """
+        ...
+
+    async def connection(self, tenant_id: str, connection_id: UUID) -> ConnectionRecord | None:
+        """The tenant's connection of that id."""
+        ...
+
+    async def connections(
+        self, tenant_id: str, *, after: UUID | None, limit: int
+    ) -> tuple[ConnectionRecord, ...]:
+        """The tenant's connections by ascending id, at most ``limit``, from behind ``after``."""
+        ...
+
+    async def change_state(
+        self,
+        tenant_id: str,
+        connection_id: UUID,
+        *,
+        expected: Sequence[ConnectionState],
+        state: ConnectionState,
+        reason: str | None,
+        now: datetime,
+        receipt: NewReceipt | None,
+    ) -> ConnectionRecord:
+        """Move a connection to ``state`` if it is in one of ``expected``; ``active`` sets ``verified_at``.
+
+        Raises:
+            MissingError: no such connection in this tenant.
+            ConflictError: it is in another state.
+        """
+        ...
+
+    async def endpoint(self, token_hash: bytes) -> EndpointRecord | None:
+        """The endpoint of that token's hash, with its connection's state now; deleted ones too."""
+        ...
+
+    async def sealed_secret(self, tenant_id: str, secret_id: UUID) -> SealedSecret | None:
+        """A sealed secret of the tenant, if it is still kept."""
+        ...
+
+    async def keep_tenant_key(self, key: TenantKey) -> TenantKey:
+        """Store the tenant's data key unless it has one of that version; returns the one that is kept."""
+        ...
+
+    async def tenant_key(self, tenant_id: str, key_id: UUID | None = None) -> TenantKey | None:
+        """The tenant's data key ``key_id``, or its newest."""
+        ...
+
+
+class InboxStore(Protocol):
+    """What came in, and what became of it."""
+
+    async def accept(self, deliveries: Sequence[NewDelivery]) -> tuple[bool, ...]:
+        """Commit deliveries together; False for each that was there already (event id or replay digest).
+
+        Duplicates within ``deliveries`` count too: the first wins. Both numbers go to the ledger in the same
+        transaction. Order of acceptance within a connection is the order given.
+        """
+        ...
+
+    async def count_rejected(self, rejected: Mapping[tuple[str, UUID], int]) -> None:
+        """Add to the ledger what the edge refused, by (tenant, connection)."""
+        ...
+
+    async def claim_connection(self, tenant_id: str, connection_id: UUID, *, owner: UUID) -> Lease:
+        """Take the connection over: its epoch grows by one and every older lease is fenced.
+
+        Raises:
+            MissingError: no such connection.
+        """
+        ...
+
+    async def claim_deliveries(self, lease: Lease, *, limit: int) -> tuple[DeliveryRecord, ...]:
+        """The oldest pending deliveries in order of acceptance, each attempt counted before it is made.
+
+        Deliveries claimed before and not settled (their actor died) come one at a time, so that a poisonous one
+        is found without taking its neighbours with it.
+
+        Raises:
+            FencedError: the lease is no longer the connection's.
+        """
+        ...
+
+    async def settle(
+        self, lease: Lease, deliveries: Sequence[SettledDelivery], *, now: datetime
+    ) -> Lease:
+        """Outbox rows and inbox states in one transaction; returns the lease with its new ``sequence_no``.
+
+        A delivery without signals that is not parked is forwarded at once (body erased). A parked one keeps its body.
+
+        Raises:
+            FencedError: nothing was written.
+        """
+        ...
+
+    async def connections_with_work(
+        self, *, now: datetime, after: UUID | None, limit: int
+    ) -> tuple[tuple[str, UUID], ...]:
+        """(tenant, connection) of active connections with pending deliveries or due actions, by ascending id."""
+        ...
+
+    async def parked(
+        self, tenant_id: str, connection_id: UUID, *, limit: int
+    ) -> tuple[ParkedRecord, ...]:
+        """Newest first, what was set aside and why."""
+        ...
+
+    async def accounting(self) -> tuple[Accounting, ...]:
+        """The ledger of every connection, in one snapshot."""
+        ...
+
+    async def pending_count(self) -> int:
+        """How many deliveries wait in all (the bound of the inbox is checked against it)."""
+        ...
+
+    async def sweep(self, *, replay_before: datetime, forget_before: datetime, limit: int) -> int:
+        """Upkeep: end the replay window of deliveries older than ``replay_before``; delete forwarded deliveries,
+        sent signals and receipts, and final actions with their exchanges older than ``forget_before``.
+
+        Returns how many rows were touched, at most about ``limit`` per table.
+        """
+        ...
+
+
+class OutboxStore(Protocol):
+    """What goes out to PM-3 and ERIS."""
+
+    async def tenants_with_signals(self, *, limit: int) -> tuple[str, ...]:
+        """Tenants with signals that wait."""
+        ...
+
+    async def next_signals(self, tenant_id: str, *, limit: int) -> tuple[OutboxRecord, ...]:
+        """The tenant's oldest waiting signals, in order within each connection; attempts are counted."""
+        ...
+
+    async def settle_signals(
+        self, tenant_id: str, signals: Sequence[RelayedSignal], *, now: datetime
+    ) -> None:
+        """Record PM-3's word. A delivery whose signals are all forwarded becomes ``forwarded`` and loses its body;
+        one with a refused signal becomes ``parked`` with the code once none of its signals waits any more.
+
+        A signal that is settled already stays as it is.
+        """
+        ...
+
+    async def tenants_with_receipts(self, *, limit: int) -> tuple[str, ...]:
+        """Tenants with receipts that wait."""
+        ...
+
+    async def receipt_batch(
+        self, tenant_id: str, *, batch_id: UUID, limit: int, now: datetime
+    ) -> ReceiptBatch | None:
+        """The tenant's unsent batch if there is one (its own id and stamps kept), else a new one under ``batch_id``.
+
+        Stamps are ``now`` or later, strictly increasing by at least a microsecond within the tenant, for ever.
+        """
+        ...
+
+    async def settle_receipts(self, tenant_id: str, batch_id: UUID) -> None:
+        """The batch is at ERIS."""
+        ...
+
+
+class ActionStore(Protocol):
+    """What was asked for, and what was sent for it."""
+
+    async def enqueue(self, action: NewAction) -> tuple[ActionRecord, bool]:
+        """Store the action under (tenant, connection, idempotency key); True if it is new.
+
+        Raises:
+            ConflictError: the key is taken by an action with another digest.
+        """
+        ...
+
+    async def action(self, tenant_id: str, action_id: UUID) -> ActionRecord | None:
+        """The tenant's action of that id."""
+        ...
+
+    async def due_actions(
+        self, lease: Lease, *, now: datetime, limit: int
+    ) -> tuple[ActionRecord, ...]:
+        """Queued actions whose time has come and that no older queued one of the same target precedes.
+
+        Reads only; counts nothing.
+        """
+        ...
+
+    async def next_action_at(self, lease: Lease) -> datetime | None:
+        """When the earliest queued action becomes due; None if none is queued."""
+        ...
+
+    async def exchanges(self, tenant_id: str, action_id: UUID) -> tuple[ExchangeRecord, ...]:
+        """The journal of the action, oldest first."""
+        ...
+
+    async def intend(self, lease: Lease, exchange: ExchangeRecord) -> None:
+        """Journal a write before it is sent.
+
+        Raises:
+            FencedError: it must not be sent.
+        """
+        ...
+
+    async def resolve_exchange(
+        self, lease: Lease, exchange: ExchangeRecord, *, state: ExchangeState
+    ) -> None:
+        """Journal what became of a write (``exchange`` carries the answer when it was taken).
+
+        Raises:
+            FencedError: nothing was written.
+        """
+        ...
+
+    async def settle_action(
+        self,
+        lease: Lease,
+        action_id: UUID,
+        *,
+        state: ActionState,
+        reason: str | None,
+        outcome: bytes,
+        receipt: NewReceipt,
+        now: datetime,
+    ) -> None:
+        """The action's end and its receipt, in one transaction. The journal's kept answers are erased.
+
+        Raises:
+            FencedError: nothing was written.
+        """
+        ...
+
+    async def postpone_action(
+        self, lease: Lease, action_id: UUID, *, not_before: datetime, reason: str, now: datetime
+    ) -> None:
+        """Try again at ``not_before``; the attempt is counted.
+
+        Raises:
+            FencedError: nothing was written.
+        """
+        ...
+
+
+class Store(ConnectionStore, InboxStore, OutboxStore, ActionStore, Protocol):
+    """All of it: SQLite or PostgreSQL, held to the same contract suite."""
+
+    async def ping(self) -> None:
+        """Prove that the database answers and is at this program's revision.
+
+        Raises:
+            SchemaError: it is at another revision.
+        """
+        ...
