@@ -140,6 +140,10 @@ class Settings:
         doc="sqlite:///path or postgresql://...",
     )
     bind: str = _setting(_bind, default="127.0.0.1:8080", doc="host:port to listen on")
+    tls_certificate: str | None = _setting(
+        _text, default=None, doc="PEM file; with tls_key, serve https (else put TLS in front)"
+    )
+    tls_key: str | None = _setting(_text, default=None, doc="PEM file of the certificate's key")
     environment: str = _setting(
         _one_of(*ENVIRONMENTS), default="dev", doc="dev, stage or prod, as PM-3 says it"
     )
@@ -313,6 +317,8 @@ def _contradictions(values: Mapping[str, Any]) -> list[str]:
         found.append("IA_ERIS_TOKEN or IA_ERIS_JWT_SECRET is needed: ERIS takes nothing without")
     if not values.get("development") and values["public_url"].startswith("http://"):
         found.append("IA_PUBLIC_URL must be https outside development")
+    if bool(values.get("tls_certificate")) != bool(values.get("tls_key")):
+        found.append("IA_TLS_CERTIFICATE and IA_TLS_KEY go together")
     if not 1 <= values.get("pm3_batch", 100) <= _PM3_MOST:
         found.append(f"IA_PM3_BATCH must be from 1 to {_PM3_MOST}")
     return found

@@ -40,7 +40,9 @@ from persistence.records import (
 class ConnectionStore(Protocol):
     """Connections, their endpoints and their sealed secrets."""
 
-    async def publish_providers(self, providers: Sequence[ProviderRecord], *, now: datetime) -> None:
+    async def publish_providers(
+        self, providers: Sequence[ProviderRecord], *, now: datetime
+    ) -> None:
         """Make ``integration_providers`` say what this program's registry says (upsert by provider_id)."""
         ...
 
@@ -68,7 +70,7 @@ class ConnectionStore(Protocol):
         """The tenant's connections by ascending id, at most ``limit``, from behind ``after``."""
         ...
 
-    async def change_state(
+    async def change_state(  # noqa: PLR0913 - what it takes is one fact
         self,
         tenant_id: str,
         connection_id: UUID,
@@ -87,8 +89,11 @@ class ConnectionStore(Protocol):
         """
         ...
 
-    async def endpoint(self, token_hash: bytes) -> EndpointRecord | None:
-        """The endpoint of that token's hash, with its connection's state now; deleted ones too."""
+    async def endpoint(self, token_hash: bytes, *, now: datetime) -> EndpointRecord | None:
+        """The endpoint of that token's hash, with its connection's state and the secrets valid at ``now``.
+
+        Deleted ones too, so that the edge can tell them from unknown ones.
+        """
         ...
 
     async def sealed_secret(self, tenant_id: str, secret_id: UUID) -> SealedSecret | None:
@@ -112,11 +117,18 @@ class InboxStore(Protocol):
 
         Duplicates within ``deliveries`` count too: the first wins. Both numbers go to the ledger in the same
         transaction. Order of acceptance within a connection is the order given.
+
+        Raises:
+            MissingError: one names no connection of its tenant; nothing was written.
         """
         ...
 
     async def count_rejected(self, rejected: Mapping[tuple[str, UUID], int]) -> None:
-        """Add to the ledger what the edge refused, by (tenant, connection)."""
+        """Add to the ledger what the edge refused, by (tenant, connection).
+
+        Raises:
+            MissingError: one names no connection of its tenant; nothing was written.
+        """
         ...
 
     async def claim_connection(self, tenant_id: str, connection_id: UUID, *, owner: UUID) -> Lease:
@@ -146,7 +158,9 @@ class InboxStore(Protocol):
         A delivery without signals that is not parked is forwarded at once (body erased). A parked one keeps its body.
 
         Raises:
-            FencedError: nothing was written.
+            FencedError: nothing was written. Also when ``lease`` is behind: its last settle did happen.
+            ConflictError: one of them is not pending, or a signal id was sent before; nothing was written.
+            ValueError: the signals are not numbered on from the lease's ``sequence_no``.
         """
         ...
 
@@ -171,8 +185,10 @@ class InboxStore(Protocol):
         ...
 
     async def sweep(self, *, replay_before: datetime, forget_before: datetime, limit: int) -> int:
-        """Upkeep: end the replay window of deliveries older than ``replay_before``; delete forwarded deliveries,
-        sent signals and receipts, and final actions with their exchanges older than ``forget_before``.
+        """End what is over: upkeep, for every tenant.
+
+        The replay window of deliveries received before ``replay_before`` ends. Forwarded deliveries, sent signals
+        and receipts, and final actions with their exchanges, older than ``forget_before``, are deleted.
 
         Returns how many rows were touched, at most about ``limit`` per table.
         """
@@ -193,8 +209,10 @@ class OutboxStore(Protocol):
     async def settle_signals(
         self, tenant_id: str, signals: Sequence[RelayedSignal], *, now: datetime
     ) -> None:
-        """Record PM-3's word. A delivery whose signals are all forwarded becomes ``forwarded`` and loses its body;
-        one with a refused signal becomes ``parked`` with the code once none of its signals waits any more.
+        """Record PM-3's word on signals, and end the deliveries whose last signal it was.
+
+        A delivery whose signals are all forwarded becomes ``forwarded`` and loses its body; one with a refused
+        signal becomes ``parked`` with the first code once none of its signals waits any more.
 
         A signal that is settled already stays as it is.
         """
@@ -243,7 +261,7 @@ class ActionStore(Protocol):
         ...
 
     async def next_action_at(self, lease: Lease) -> datetime | None:
-        """When the earliest queued action becomes due; None if none is queued."""
+        """When the earliest action becomes due that no older queued one of its target precedes; None if none is queued."""
         ...
 
     async def exchanges(self, tenant_id: str, action_id: UUID) -> tuple[ExchangeRecord, ...]:
@@ -255,6 +273,7 @@ class ActionStore(Protocol):
 
         Raises:
             FencedError: it must not be sent.
+            MissingError, ConflictError: no such action, or it is not queued any more; it must not be sent.
         """
         ...
 
@@ -265,10 +284,11 @@ class ActionStore(Protocol):
 
         Raises:
             FencedError: nothing was written.
+            MissingError, ConflictError: no such exchange, or it was resolved otherwise before.
         """
         ...
 
-    async def settle_action(
+    async def settle_action(  # noqa: PLR0913 - what it takes is one fact
         self,
         lease: Lease,
         action_id: UUID,
@@ -283,6 +303,7 @@ class ActionStore(Protocol):
 
         Raises:
             FencedError: nothing was written.
+            MissingError, ConflictError: no such action, or it is not queued any more; nothing was written.
         """
         ...
 
@@ -293,6 +314,7 @@ class ActionStore(Protocol):
 
         Raises:
             FencedError: nothing was written.
+            MissingError, ConflictError: no such action, or it is not queued any more; nothing was written.
         """
         ...
 

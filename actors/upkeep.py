@@ -1,0 +1,127 @@
+"""What must happen though nobody asks: lost wake-ups found, refusals counted, old rows forgotten."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TypeAlias
+from uuid import UUID
+
+import trio
+from attrs import frozen
+
+from actors.ports import Ports
+from persistence.errors import StoreUnavailableError
+from runtime import Actor, Context
+
+_ROWS_AT_ONCE = 500
+
+
+@frozen
+class Tick:
+    """Time for a round."""
+
+
+@frozen
+class Sweep:
+    """Time to forget what is old."""
+
+
+@frozen(kw_only=True)
+class Timetable:
+    """How often, and how long what is kept is kept."""
+
+    every: timedelta
+    sweep_every: timedelta = timedelta(minutes=1)
+    replay_window: timedelta
+    retention: timedelta
+
+
+Refusals: TypeAlias = dict[tuple[str, UUID], int]
+
+
+class RefusalCount:
+    """Refused webhooks by (tenant, connection) since the last round; one per node, filled by the edge."""
+
+    def __init__(self) -> None:
+        self._counts: Refusals = {}
+
+    def add(self, tenant_id: str, connection_id: UUID, number: int = 1) -> None:
+        """Count refusals of a connection."""
+        key = (tenant_id, connection_id)
+        self._counts[key] = self._counts.get(key, 0) + number
+
+    def take(self) -> Refusals:
+        """What was counted since the last time."""
+        taken, self._counts = self._counts, {}
+        return taken
+
+
+class Upkeep(Actor):
+    """One per node. A hint that was lost, or work from before a restart, is found within one round."""
+
+    def __init__(self, ports: Ports, refusals: RefusalCount, timetable: Timetable) -> None:
+        self._ports = ports
+        self._refusals = refusals
+        self._timetable = timetable
+        self._after: UUID | None = None
+
+    async def on_start(self, context: Context) -> None:
+        """Begin with a round at once: after a restart there may be work."""
+        await trio.lowlevel.checkpoint()
+        self._context = context
+        context.tell_self(Tick())
+        context.after(self._timetable.sweep_every, Sweep())
+
+    async def on_message(self, message: object) -> object:
+        """Do one round; a store that does not answer is asked again in the next."""
+        try:
+            if isinstance(message, Sweep):
+                await self._sweep()
+            else:
+                await self._count()
+                await self._wake()
+        except StoreUnavailableError as error:
+            self._ports.log.warning("upkeep.store_unavailable", reason=str(error))
+        if isinstance(message, Sweep):
+            self._context.after(self._timetable.sweep_every, Sweep())
+        else:
+            self._context.after(self._timetable.every, Tick())
+        return None
+
+    async def on_stop(self) -> None:
+        """Leave no refusal uncounted on an orderly stop."""
+        await self._count()
+
+    async def _count(self) -> None:
+        taken = self._refusals.take()
+        if not taken:
+            await trio.lowlevel.checkpoint()
+            return
+        try:
+            await self._ports.store.count_rejected(taken)
+        except StoreUnavailableError:
+            for (tenant_id, connection_id), number in taken.items():
+                self._refusals.add(tenant_id, connection_id, number)
+            raise
+
+    async def _wake(self) -> None:
+        """Wake the next page of connections with work, and the couriers."""
+        store, wake = self._ports.store, self._ports.wake
+        page = await store.connections_with_work(
+            now=self._ports.clock.now(), after=self._after, limit=_ROWS_AT_ONCE
+        )
+        for tenant_id, connection_id in page:
+            wake.connection(tenant_id, connection_id)
+        self._after = page[-1][1] if len(page) == _ROWS_AT_ONCE else None
+        for tenant_id in await store.tenants_with_signals(limit=_ROWS_AT_ONCE):
+            wake.signals(tenant_id)
+        for tenant_id in await store.tenants_with_receipts(limit=_ROWS_AT_ONCE):
+            wake.receipts(tenant_id)
+
+    async def _sweep(self) -> None:
+        now = self._ports.clock.now()
+        await self._ports.store.sweep(
+            replay_before=now - self._timetable.replay_window,
+            forget_before=now - self._timetable.retention,
+            limit=_ROWS_AT_ONCE * 10,
+        )

@@ -1,0 +1,80 @@
+"""GitHub: github.com and GitHub Enterprise Server (whose base URL ends in ``/api/v3``).
+
+``events.py`` has the mapping tables. GitHub never repeats a webhook by itself, waits ten seconds for the answer,
+and knows no idempotency key, so an effect is found again by a hidden marker in its text.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from attrs import frozen
+
+from adapters.contract import (
+    Action,
+    Category,
+    Delivery,
+    Manifest,
+    Plan,
+    ProviderStatus,
+    Request,
+    Secret,
+    Signal,
+)
+from adapters.github import access, actions, events, plans, webhooks
+
+MANIFEST = Manifest(
+    provider_id="github",
+    name="GitHub",
+    category=Category.SCM,
+    status=ProviderStatus.BETA,
+    api_version=plans.API_VERSION,
+    adapter_version="1.0.0",
+    base_url="https://api.github.com",
+    body_limit_bytes=webhooks.BODY_LIMIT_BYTES,
+    event_kinds=events.EVENT_KINDS,
+    signal_types=events.SIGNALS,
+    actions=actions.ACTIONS,
+    scopes=access.SCOPES,
+    look_up=True,
+    # GitHub gives a request up after ten seconds; the rest is for replicas that lag behind.
+    effect_horizon=timedelta(seconds=60),
+)
+
+
+@frozen(kw_only=True)
+class GitHub:
+    """The adapter; see ``contract.Adapter`` for what each method promises."""
+
+    manifest: Manifest = MANIFEST
+
+    def receive(self, request: Request, *, secrets: tuple[Secret, ...], now: datetime) -> Delivery:
+        """See ``Webhooks.receive``."""
+        return webhooks.receive(request, secrets=secrets, now=now)
+
+    def normalise(self, delivery: Delivery) -> tuple[Signal, ...]:
+        """See ``Webhooks.normalise``."""
+        return events.normalise(delivery)
+
+    def check(self, action: Action) -> None:
+        """See ``Actions.check``."""
+        actions.read_action(action)
+
+    def target_key(self, action: Action) -> str:
+        """See ``Actions.target_key``."""
+        return actions.target_key(action)
+
+    def plan(self, action: Action) -> Plan:
+        """See ``Actions.plan``."""
+        return plans.plan(action)
+
+    def probe(self) -> Plan:
+        """See ``Adapter.probe``."""
+        return access.probe()
+
+    def authorise(self, request: Request, *, token: Secret) -> Request:
+        """See ``Adapter.authorise``."""
+        return access.authorise(request, token=token)
+
+
+ADAPTER = GitHub()

@@ -1,0 +1,144 @@
+"""The program: ``integration-adapters``, or ``python -m http_edge``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import click
+import httpx
+import trio
+
+from adapters.contract import Secret
+from http_edge import demo, dev, node
+from http_edge.sending import SENDERS, made_payload, send, signed
+from http_edge.settings import Settings, SettingsError, describe, load
+from persistence.errors import StoreError
+from persistence.migrate import migrate
+from runtime import GaveUpError
+
+_USAGE = 2
+_SECRET_VARIABLE = "IA_SEND_SECRET"  # noqa: S105 - the name of a variable
+
+
+def _settings() -> Settings:
+    try:
+        return load(os.environ)
+    except SettingsError as error:
+        for problem in error.problems:
+            click.echo(problem, err=True)
+        sys.exit(_USAGE)
+
+
+def _epilog() -> str:
+    lines = [f"{name:28} {meaning} [{default}]" for name, default, meaning in describe()]
+    return (
+        "\b\nSettings, from the environment or the TOML file that IA_CONFIG names:\n"
+        + "\n".join(lines)
+    )
+
+
+@click.group(epilog=_epilog(), context_settings={"max_content_width": 120})
+def main() -> None:
+    """Integration Adapters: verified webhooks in, single-effect actions out."""
+
+
+@main.command()
+def serve() -> None:
+    """Run a node until SIGTERM."""
+    settings = _settings()
+    _run(partial(node.run, settings))
+
+
+@main.command("dev")
+def dev_command() -> None:
+    """Run a node with every neighbour simulated, until Ctrl-C."""
+    try:
+        _run(partial(dev.main, os.environ))
+    except* SettingsError as errors:
+        for error in leaves(errors):
+            click.echo(str(error), err=True)
+        sys.exit(_USAGE)
+
+
+@main.command("migrate")
+def migrate_command() -> None:
+    """Bring the database to this program's schema (a node does it too, when it starts)."""
+    settings = _settings()
+
+    async def bring() -> None:
+        click.echo(f"at revision {await migrate(settings.database_url)}")
+
+    _run(bring)
+
+
+@main.command("demo")
+def demo_command() -> None:
+    """Show the main job end to end, with a node that is killed on the way; exit 0 only if every promise held."""
+    sys.exit(trio.run(demo.main))
+
+
+@main.command("send")
+@click.argument("url")
+@click.option("--provider", default="github", type=click.Choice(sorted(SENDERS)))
+@click.option(
+    "--event", default="pull_request.opened", help="event, or event.action for a made payload"
+)
+@click.option("--payload", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--secret", envvar=_SECRET_VARIABLE, required=True, help=f"or {_SECRET_VARIABLE}")
+@click.option("--id", "event_id", help="the delivery's id; a new one if left out")
+@click.option("--number", default=1, help="which of the made payloads")
+def send_command(  # noqa: PLR0913, PLR0917 - one per option
+    url: str,
+    provider: str,
+    event: str,
+    payload: Path | None,
+    secret: str,
+    event_id: str | None,
+    number: int,
+) -> None:
+    """Sign a payload as the provider would, and post it to the webhook URL."""
+    now = datetime.now(UTC)
+    body = payload.read_bytes() if payload else made_payload(event, number, at=now)
+    request = signed(
+        provider,
+        event.partition(".")[0],
+        body,
+        secret=Secret(value=secret.encode()),
+        event_id=event_id or str(node.new_id()),
+    )
+
+    async def post() -> int:
+        async with httpx.AsyncClient(timeout=30, trust_env=False) as client:
+            answered = await send(client, url, request)
+        click.echo(f"{answered.status} {answered.body}")
+        return answered.status
+
+    sys.exit(0 if trio.run(post) < 300 else 1)
+
+
+def _run(job: Callable[..., object]) -> None:
+    """Run to the end; what an operator can mend is told in a line, not a traceback."""
+    try:
+        trio.run(job)  # type: ignore[arg-type]  # a partial of an async function
+    except* (StoreError, GaveUpError, OSError) as errors:
+        for error in leaves(errors):
+            click.echo(f"{type(error).__name__}: {error}", err=True)
+        sys.exit(1)
+
+
+def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    """The errors in a group of groups."""
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from leaves(error)
+        else:
+            yield error
+
+
+if __name__ == "__main__":
+    main()

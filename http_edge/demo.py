@@ -1,0 +1,5 @@
+"""stub"""
+
+
+async def main():
+    return 0

@@ -1,0 +1,88 @@
+"""Who is behind a webhook URL: looked up by the token's hash, kept for seconds, with the signing secrets unsealed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from datetime import datetime, timedelta
+
+from attrs import field, frozen
+
+from actors.platform.errors import SecretLostError
+from actors.platform.secrets import SecretStore
+from adapters.contract import Secret
+from persistence.records import EndpointRecord
+from persistence.store import ConnectionStore
+from runtime import Clock
+
+_MOST_KEPT = 10_000
+
+
+def hash_of(token: str) -> bytes:
+    """What is stored of a token: it is 256 random bits, so a plain hash keeps it."""
+    return hashlib.sha256(token.encode()).digest()
+
+
+@frozen(kw_only=True)
+class Endpoint:
+    """A webhook endpoint and the secrets that sign for it now, newest first."""
+
+    record: EndpointRecord
+    secrets: tuple[Secret, ...]
+    until: datetime = field(repr=False)
+
+
+class Endpoints:
+    """Finds endpoints. Known ones are kept for ``kept``, so a change takes that long to show; unknown ones never are."""
+
+    def __init__(
+        self,
+        store: ConnectionStore,
+        secrets: SecretStore,
+        clock: Clock,
+        *,
+        kept: timedelta = timedelta(seconds=5),
+    ) -> None:
+        self._store = store
+        self._secrets = secrets
+        self._clock = clock
+        self._kept = kept
+        self._known: OrderedDict[bytes, Endpoint] = OrderedDict()
+
+    async def find(self, token: str) -> Endpoint | None:
+        """The endpoint of ``token``, or None. The path of an unknown token is the same whatever it looks like.
+
+        Raises:
+            StoreUnavailableError, PlatformError: it can not be known now.
+        """
+        key = hash_of(token)
+        known = self._known.get(key)
+        if known is not None and self._clock.now() < known.until:
+            return known
+        record = await self._store.endpoint(key, now=self._clock.now())
+        if record is None:
+            self._known.pop(key, None)
+            return None
+        endpoint = Endpoint(
+            record=record,
+            secrets=await self._unsealed(record),
+            until=self._clock.now() + self._kept,
+        )
+        self._keep(key, endpoint)
+        return endpoint
+
+    async def _unsealed(self, record: EndpointRecord) -> tuple[Secret, ...]:
+        """The signing secrets that can be had; one that is lost proves nothing, and others may still sign."""
+        found = []
+        for secret_id in record.secret_refs:
+            try:
+                found.append(await self._secrets.unseal(record.tenant_id, secret_id))
+            except SecretLostError:
+                continue
+        return tuple(found)
+
+    def _keep(self, key: bytes, endpoint: Endpoint) -> None:
+        self._known[key] = endpoint
+        self._known.move_to_end(key)
+        if len(self._known) > _MOST_KEPT:
+            self._known.popitem(last=False)

