@@ -138,6 +138,11 @@ def from_document(document: object) -> SignalEnvelope:
     payload = document.get("payload")
     if not isinstance(payload, Mapping) or not payload:
         raise PayloadError("must be a non-empty object", path="payload")
+    try:
+        payload_json = orjson.dumps(payload)
+    except orjson.JSONEncodeError:
+        # orjson reads deeper documents than it writes.
+        raise PayloadError("is nested too deeply", path="payload") from None
     return SignalEnvelope(
         signal_id=texts["signal_id"],
         tenant_id=texts["tenant_id"],
@@ -148,7 +153,7 @@ def from_document(document: object) -> SignalEnvelope:
         schema_version=texts["schema_version"],
         occurred_at=_instant(document, "occurred_at"),
         ingested_at=_instant(document, "ingested_at"),
-        payload=orjson.dumps(payload),
+        payload=payload_json,
         resource=_resource(document.get("resource")),
         sequence_no=_whole(document, "sequence_no"),
         **{name: _optional_text(document, name) for name in _OPTIONAL_TEXT},

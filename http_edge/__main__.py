@@ -103,7 +103,10 @@ def send_command(  # noqa: PLR0913, PLR0917 - one per option
 ) -> None:
     """Sign a payload as the provider would, and post it to the webhook URL."""
     now = datetime.now(UTC)
-    body = payload.read_bytes() if payload else made_payload(event, number, at=now)
+    try:
+        body = payload.read_bytes() if payload else made_payload(event, number, at=now)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--event") from error
     request = signed(
         provider,
         event.partition(".")[0],

@@ -147,8 +147,9 @@ class GroupCommit:
         self._bell = trio.Event()
         while batch := self._next_batch():
             self._in_flight = batch
-            with trio.CancelScope(shield=True):  # bounded by the store's own deadline
+            with trio.move_on_after(self._limits.deadline.total_seconds(), shield=True):
                 await self._commit(batch)
+            _refuse(batch, "not committed in time")
             self._in_flight = []
             await trio.lowlevel.checkpoint()
 

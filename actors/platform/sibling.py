@@ -138,19 +138,27 @@ class Sibling:
         return Answer(sibling=self.name, status=status, body=body)
 
     async def _exchange(self, ask: Ask) -> tuple[int, httpx.Headers, bytes]:
-        headers = {"accept": "application/json", **ask.headers}
+        # Uncompressed, so that the limit below is one on memory too.
+        headers = {"accept": "application/json", "accept-encoding": "identity", **ask.headers}
         if ask.body:
             headers["content-type"] = "application/json"
         url = self._base_url + ask.path
-        body = bytearray()
         async with self._client.stream(
             ask.method, url, headers=headers, content=ask.body or None, timeout=None
         ) as response:
-            async for chunk in response.aiter_bytes():
-                body += chunk
-                if len(body) > _ANSWER_LIMIT_BYTES:
-                    raise PlatformUnavailableError(f"{self.name} answered too much")
-            return response.status_code, response.headers, bytes(body)
+            body = await self._whole(response)
+            return response.status_code, response.headers, body
+
+    async def _whole(self, response: httpx.Response) -> bytes:
+        body = bytearray()
+        async for chunk in response.aiter_bytes():
+            body += chunk
+            if len(body) > _ANSWER_LIMIT_BYTES:
+                # Leaving the loop would leave httpx's generators half done; closed, they end themselves.
+                await response.aclose()
+        if len(body) > _ANSWER_LIMIT_BYTES:
+            raise PlatformUnavailableError(f"{self.name} answered too much")
+        return bytes(body)
 
 
 def _retry_after(headers: httpx.Headers) -> timedelta | None:

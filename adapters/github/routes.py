@@ -102,7 +102,7 @@ def _list_issues(at: Place) -> Response:
 
 def _create_issue(at: Place) -> Response:
     if not at.repository.has_issues:
-        return as_json(410, {"message": "Issues has been disabled in this at.repository."})
+        return as_json(410, {"message": "Issues has been disabled in this repository."})
     fields = parse(at.call.request.body)
     title, body = fields.get("title"), fields.get("body")
     if not isinstance(title, str) or not title or len(title) > _MAX_TITLE:

@@ -126,7 +126,7 @@ class GitHub:
         given = (request.header("authorization") or "").partition(" ")
         if given[0].lower() not in ("bearer", "token"):
             return None
-        sent = given[2].encode(errors="replace")
+        sent = given[2].encode("latin-1", errors="replace")
         return next((one for one in self.world.tokens if one.secret.value == sent), None)
 
     def _path(self, request: Request) -> str:

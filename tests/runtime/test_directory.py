@@ -205,7 +205,7 @@ async def test_room_is_made_for_all_who_wait_not_one_after_the_other(
             directory.tell(key, 1)
         await trio.sleep(3.5)
 
-        assert states(system) == {key: State.RUNNING for key in "cxy"}
+        assert states(system) == dict.fromkeys("cxy", State.RUNNING)
 
 
 async def test_more_keys_than_may_wait_are_refused() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import httpx
 import pytest
@@ -17,7 +17,8 @@ from actors.platform.errors import (
     PlatformUnavailableError,
 )
 from actors.platform.sibling import Answer, Ask, Sibling
-from tests.actors.platform.world import Answering, always
+from adapters.contract import Request, Response
+from tests.actors.platform.world import Answering, always, served
 
 SOON = timedelta(seconds=5)
 
@@ -86,8 +87,12 @@ async def test_no_answer_within_the_deadline_is_unavailable_p7(
 async def test_an_answer_without_end_is_cut_off_p7(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_ANSWER_LIMIT_BYTES", 100)
 
-    with pytest.raises(PlatformUnavailableError, match="too much"):
-        await always(200, "x" * 200).sibling().ask(Ask(method="GET", path="/"), within=SOON)
+    def flood(request: Request, *, now: datetime) -> Response:
+        return Response(status=200, body=b"x" * 1_000_000)
+
+    async with served(flood) as server:
+        with pytest.raises(PlatformUnavailableError, match="too much"):
+            await server.sibling.ask(Ask(method="GET", path="/"), within=SOON)
 
 
 async def test_the_body_and_the_headers_arrive_and_a_base_path_is_kept() -> None:

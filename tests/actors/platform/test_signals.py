@@ -241,7 +241,12 @@ async def test_no_more_than_100_go_at_once_and_none_cost_no_call() -> None:
 
 def result(event_id: str, **changes: Any) -> dict[str, Any]:
     signal_id = str(uuid5(CONNECTION, f"{event_id}/0"))
-    item = {"signal_id": signal_id, "status": "accepted", "error_code": None, "warnings": []}
+    item: dict[str, Any] = {
+        "signal_id": signal_id,
+        "status": "accepted",
+        "error_code": None,
+        "warnings": [],
+    }
     return {**item, **changes}
 
 

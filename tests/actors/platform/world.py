@@ -47,7 +47,7 @@ def counting_ids() -> Callable[[], UUID]:
 
 
 def seeded_entropy(seed: int = 7) -> Callable[[int], bytes]:
-    return Random(seed).randbytes
+    return Random(seed).randbytes  # noqa: S311 - chance in a test is planned
 
 
 @frozen
