@@ -16,7 +16,13 @@ from actors.platform.errors import PlatformError
 from actors.ports import Ports
 from adapters.contract import Adapter, NeedsLogin, Request, Response, Secret
 from persistence.errors import FencedError, StoreUnavailableError
-from persistence.records import ActionRecord, ConnectionRecord, ConnectionState, Lease
+from persistence.records import (
+    ActionRecord,
+    ConnectionRecord,
+    ConnectionState,
+    DeliveryRecord,
+    Lease,
+)
 from runtime import Actor, Context
 
 
@@ -61,6 +67,7 @@ class ConnectionActor(Actor):
         self._ports = ports
         self._failures = 0
         self._running: dict[UUID, str] = {}
+        self._claimed: tuple[DeliveryRecord, ...] = ()
         self._token: TokenKept | None = None
         self._alarm: datetime | None = None
         self._retry_at: datetime | None = None
@@ -119,9 +126,11 @@ class ConnectionActor(Actor):
     async def _settle_deliveries(self) -> None:
         """Settle one batch; a full one means there may be more, which is the next message's work."""
         most = self._ports.pace.deliveries_at_once
-        records = await self._ports.store.claim_deliveries(self._held, limit=most)
+        # Claimed again, they would count as having killed their actor, though it was the store that failed.
+        records = self._claimed or await self._ports.store.claim_deliveries(self._held, limit=most)
         if not records:
             return
+        self._claimed = records
         source = inbound.Source(
             adapter=self._adapter,
             provider_id=self._active.provider_id,
@@ -131,6 +140,7 @@ class ConnectionActor(Actor):
         self._lease = await self._ports.store.settle(
             self._held, settled, now=self._ports.clock.now()
         )
+        self._claimed = ()
         labels = (self._active.provider_id, self._tenant_id)
         self._ports.metrics.normalised.labels(*labels).inc(len(records))
         for delivery, record in zip(settled, records, strict=True):

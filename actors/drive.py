@@ -27,12 +27,12 @@ Send: TypeAlias = Callable[[Request], Awaitable[Response]]
 class Journal(Protocol):
     """What is durably known of an action's writes."""
 
-    def entries(self, step: int) -> tuple[ExchangeRecord, ...]:
-        """All tries of the ``step``-th write, oldest first."""
+    def entries(self) -> tuple[ExchangeRecord, ...]:
+        """Every try of every write, oldest first."""
         ...
 
     async def intend(self, step: int, request: Request) -> ExchangeRecord:
-        """Make durable that the write is about to be sent."""
+        """Make durable that the write, the ``step``-th of this run, is about to be sent."""
         ...
 
     async def resolve(
@@ -61,13 +61,15 @@ async def drive(
     # A look-up counts from when it was asked: one that began before the horizon may have missed a late effect.
     started = now()
     step: Request | Outcome = _advance(plan, None)
-    writes = 0
+    made: list[bytes] = []
     while isinstance(step, Request):
         if not step.writes:
             step = await _read(plan, step, send)
             continue
-        step = await _write(plan, step, _Try(writes, send, journal, doubt, started))
-        writes += 1
+        digest = codec.request_digest(step)
+        attempt = _Try(len(made), digest, made.count(digest), send, journal, doubt, started)
+        made.append(digest)
+        step = await _write(plan, step, attempt)
     plan.close()
     return step
 
@@ -90,7 +92,11 @@ async def ask(plan: Plan, *, send: Send) -> Outcome:
 
 @frozen
 class _Try:
+    """One write of this run: the ``step``-th of all, the ``earlier + 1``-th of these bytes."""
+
     step: int
+    digest: bytes
+    earlier: int
     send: Send
     journal: Journal
     doubt: Doubt
@@ -106,10 +112,15 @@ async def _read(plan: Plan, request: Request, send: Send) -> Request | Outcome:
 
 
 async def _write(plan: Plan, request: Request, attempt: _Try) -> Request | Outcome:
-    entries = attempt.journal.entries(attempt.step)
-    taken = [entry for entry in entries if entry.state is ExchangeState.TAKEN]
-    if taken:
-        return _advance(plan, codec.response_of(taken[-1]))
+    entries = attempt.journal.entries()
+    # Known again by its bytes, not by its place: a plan that finds the effect of one write goes on to the next.
+    taken = [
+        entry
+        for entry in entries
+        if entry.state is ExchangeState.TAKEN and entry.digest == attempt.digest
+    ]
+    if len(taken) > attempt.earlier:
+        return _advance(plan, codec.response_of(taken[attempt.earlier]))
     doubtful = [entry for entry in entries if entry.state is ExchangeState.INTENDED]
     refusal = _not_yet(doubtful, attempt)
     if refusal is not None:

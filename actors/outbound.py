@@ -56,12 +56,8 @@ class StoreJournal:
         self._entries = list(entries)
         self._errand = errand
 
-    def entries(self, step: int) -> tuple[ExchangeRecord, ...]:
+    def entries(self) -> tuple[ExchangeRecord, ...]:
         """See ``drive.Journal.entries``."""
-        return tuple(entry for entry in self._entries if entry.step == step)
-
-    def all(self) -> tuple[ExchangeRecord, ...]:
-        """Every try of every write, oldest first."""
         return tuple(self._entries)
 
     def in_doubt(self) -> bool:
@@ -126,7 +122,7 @@ async def carry_out(record: ActionRecord, errand: Errand) -> Outcome:
 async def _driven(record: ActionRecord, journal: StoreJournal, errand: Errand) -> Outcome:
     manifest = errand.adapter.manifest
     return await drive(
-        errand.adapter.plan(codec.action(record, journal.all())),
+        errand.adapter.plan(codec.action(record, journal.entries())),
         send=errand.send,
         journal=journal,
         doubt=Doubt(look_up=manifest.look_up, horizon=manifest.effect_horizon),

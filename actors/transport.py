@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from datetime import timedelta
 from urllib.parse import urljoin, urlsplit
 
@@ -14,7 +15,11 @@ from adapters.contract import Request, Response
 
 ANSWER_LIMIT_BYTES = 10_000_000
 _MOST_REDIRECTS = 5
-_REDIRECTS = frozenset({301, 302, 307, 308})
+# A write is repeated only where the answer says it was not done (RFC 9110, 15.4): behind 301 and 302 many services
+# lead to what the write has made.
+_KEEP_METHOD = frozenset({307, 308})
+_REDIRECTS = _KEEP_METHOD | {301, 302}
+_COMPRESSION = ("accept-encoding", "gzip, deflate")
 # Nothing left this machine in these cases; in every other the provider may have read the request.
 _NOT_SENT = (
     httpx.ConnectError,
@@ -22,6 +27,7 @@ _NOT_SENT = (
     httpx.PoolTimeout,
     httpx.UnsupportedProtocol,
     httpx.LocalProtocolError,
+    httpx.InvalidURL,
 )
 
 
@@ -39,7 +45,7 @@ class Transport:
         """Send an authorised ``request`` to ``base_url`` and read its answer whole.
 
         A redirect is repeated with its method and body (GitHub says so of renamed repositories), on the same
-        origin only, because it carries credentials.
+        origin only, because it carries credentials; 301 and 302 of a write are the plan's to judge.
 
         Raises:
             NotSentError: it certainly did not reach the provider (also: a URL of another origin).
@@ -49,9 +55,10 @@ class Transport:
             url = _absolute(request.url, base_url)
             response = await self._exchange(request, url)
             target = response.header("location")
-            if response.status not in _REDIRECTS or target is None:
+            followed = _KEEP_METHOD if request.writes else _REDIRECTS
+            if response.status not in followed or target is None:
                 return response
-            request = evolve(request, url=urljoin(url, target))
+            request = evolve(request, url=_joined(url, target))
         raise NotSentError("too many redirects")
 
     async def _exchange(self, request: Request, url: str) -> Response:
@@ -68,9 +75,14 @@ class Transport:
             ) from error
 
     async def _stream(self, request: Request, url: str) -> Response:
-        async with self.client.stream(
-            request.method, url, headers=list(request.headers), content=request.body
-        ) as answer:
+        # Not by ``client.stream``: it adds the cookies that other tenants' answers have set (P6).
+        headers = [
+            (name.encode("latin-1"), value.encode("latin-1"))
+            for name, value in (_COMPRESSION, *request.headers)
+        ]
+        asked = httpx.Request(request.method, url, headers=headers, content=request.body)
+        sent = self.client.send(asked, stream=True, follow_redirects=False)
+        async with aclosing(await sent) as answer:
             body = bytearray()
             async for chunk in answer.aiter_bytes():
                 body += chunk
@@ -82,9 +94,20 @@ class Transport:
 
 def _absolute(url: str, base_url: str) -> str:
     absolute = base_url + url if url.startswith("/") else url
-    if _origin(absolute) != _origin(base_url):
+    try:
+        same = _origin(absolute) == _origin(base_url)
+    except ValueError as error:
+        raise NotSentError("not sent: the URL can not be read") from error
+    if not same:
         raise NotSentError("not sent: the URL is of another origin than the connection's")
     return absolute
+
+
+def _joined(url: str, target: str) -> str:
+    try:
+        return urljoin(url, target)
+    except ValueError as error:
+        raise NotSentError("not sent: it is redirected to what is no URL") from error
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:

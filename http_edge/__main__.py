@@ -121,7 +121,10 @@ def send_command(  # noqa: PLR0913, PLR0917 - one per option
         click.echo(f"{answered.status} {answered.body}")
         return answered.status
 
-    sys.exit(0 if trio.run(post) < 300 else 1)
+    try:
+        sys.exit(0 if trio.run(post) < 300 else 1)
+    except (httpx.TransportError, httpx.InvalidURL) as error:
+        raise click.ClickException(f"{type(error).__name__}: {error}") from error
 
 
 def _run(job: Callable[..., object]) -> None:

@@ -126,8 +126,8 @@ def _checked(
     action = Action(
         action_id=str(action_id),
         canonical_type=body.canonical_type,
-        target=orjson.dumps(body.target, option=orjson.OPT_SORT_KEYS),
-        payload=orjson.dumps(body.payload, option=orjson.OPT_SORT_KEYS),
+        target=_canonical(body.target, "target"),
+        payload=_canonical(body.payload, "payload"),
     )
     adapter: Adapter = ports.registry.get(connection.provider_id)
     adapter.check(action)
@@ -146,6 +146,14 @@ def _checked(
         created_at=now,
         expires_at=now + expiry,
     )
+
+
+def _canonical(document: dict[str, Any], where: str) -> bytes:
+    try:
+        return orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError as error:
+        # orjson reads deeper documents than it writes.
+        raise InvalidError("is nested too deeply", field=where, status=422) from error
 
 
 def _digest(action: Action) -> bytes:

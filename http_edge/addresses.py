@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from urllib.parse import SplitResult, urlsplit
 
 from http_edge.errors import InvalidError
 
 _FIELD = "base_url"
+_UNPRINTABLE = re.compile(r"[^\x21-\x7e]|\\")
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*", re.IGNORECASE)
 
 
 def checked_base_url(url: str, *, development: bool) -> str:
     """The URL without a trailing slash, if a connection may point there.
 
     Only https, no credentials, query or fragment, no address literal that is not public. In development loopback is
-    allowed, with http too. What a name resolves to is not looked at here.
+    allowed, with http too. Names are ASCII (IDNA's form for others). What a name resolves to is not looked at here.
 
     Raises:
         InvalidError: naming ``base_url``.
     """
+    if _UNPRINTABLE.search(url):
+        raise InvalidError("must be printable ASCII without blanks", field=_FIELD)
     try:
         parts = urlsplit(url)
         loopback = _is_loopback(parts)
@@ -57,6 +62,8 @@ def _is_loopback(parts: SplitResult) -> bool:
 def _is_private(parts: SplitResult) -> bool:
     address = _address(parts)
     host = (parts.hostname or "").rstrip(".")
-    # A name without a dot, or all digits (2130706433 is 127.0.0.1 to many resolvers), is no public one.
-    odd = address is None and ("." not in host or host.replace(".", "").isdigit())
-    return odd or bool(address and not address.is_global)
+    if address is not None:
+        return address.is_multicast or not address.is_global
+    # A name without a dot is no public one. One that ends in a number is an address to many resolvers:
+    # 2130706433, 127.1 and 0x7f.0.0.1 are all 127.0.0.1.
+    return "." not in host or _NUMBER.fullmatch(host.rpartition(".")[2]) is not None

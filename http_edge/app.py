@@ -12,7 +12,7 @@ from attrs import frozen
 from quart import Request as QuartRequest, Response as QuartResponse, g, request
 from quart_trio import QuartTrio
 from structlog.typing import FilteringBoundLogger
-from werkzeug.exceptions import HTTPException, InternalServerError
+from werkzeug.exceptions import HTTPException, InternalServerError, MethodNotAllowed
 
 from actors.platform.errors import PlatformError
 from actors.platform.identity import Caller, Identity
@@ -52,6 +52,7 @@ def build_app(edge: Edge) -> QuartTrio:
     app = QuartTrio("integration_adapters", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = None  # each reader has its own bound
     app.config["PROPAGATE_EXCEPTIONS"] = False
+    app.url_map.merge_slashes = False  # a path that is not ours is not found, rather than redirected
     app.logger.handlers.clear()
     app.logger.disabled = True  # what Quart would log, the error routes below log
     _webhook_routes(app, edge)
@@ -165,7 +166,10 @@ def _error_routes(app: QuartTrio, edge: Edge) -> None:
             return unexpected(error)
         name = error.name or "Error"
         shown = EdgeError(error.code or 500, name.upper().replace(" ", "_"), name.lower())
-        return _carried(to_response(shown, now=clock.now(), correlation_id=_correlation(edge)))
+        response = _carried(to_response(shown, now=clock.now(), correlation_id=_correlation(edge)))
+        if isinstance(error, MethodNotAllowed):
+            response.headers["allow"] = ", ".join(sorted(error.valid_methods or ()))
+        return response
 
     def unexpected(error: InternalServerError) -> QuartResponse:
         cause = error.original_exception or error

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 from attrs import frozen
 
-from actors.platform.errors import InvalidTokenError, PlatformError
+from actors.platform.errors import InvalidTokenError, PlatformError, SecretLostError
 from adapters.contract import Headers, Response
 from adapters.errors import (
     ActionError,
@@ -104,6 +104,7 @@ STATUS_OF: Mapping[type[Exception], _Rule] = {
     FencedError: _Rule(503, "MOVED", retry=True),
     StoreError: _Rule(500, "INTERNAL_ERROR"),
     InvalidTokenError: _Rule(401, "UNAUTHENTICATED"),
+    SecretLostError: _Rule(409, "SECRET_LOST"),
     PlatformError: _Rule(503, "DEPENDENCY_UNAVAILABLE", retry=True),
 }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from attrs import evolve
+
 from actors import codec
 from actors.platform.identity import Caller
 from actors.ports import Ports
@@ -27,7 +29,8 @@ async def forward(caller: Caller, raw: bytes, ports: Ports, commit: GroupCommit)
     _check_fits(envelope, connection, ports)
     fresh = await commit.accept(
         codec.ready_made(
-            envelope,
+            # A UUID has many spellings; PM-3 knows the producer by one of them.
+            evolve(envelope, producer_id=str(connection.connection_id)),
             delivery_id=ports.ids(),
             connection_id=connection.connection_id,
             now=ports.clock.now(),

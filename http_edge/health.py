@@ -64,7 +64,7 @@ async def connection(caller: Caller, connection_id: str, over: Health) -> Respon
     address = f"/connections/{record.tenant_id}/{record.connection_id}"
     return json_response(
         {
-            "connection_id": connection_id,
+            "connection_id": str(record.connection_id),
             "status": record.state.value,
             "reason": record.reason,
             "last_verified_at": record.verified_at and record.verified_at.isoformat(),

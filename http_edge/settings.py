@@ -20,10 +20,12 @@ from attrs import NOTHING, Attribute, field, fields, frozen
 
 from adapters.contract import Secret
 from adapters.envelope import ENVIRONMENTS
+from persistence.opening import is_postgres, sqlite_path
 
 _PREFIX = "IA_"
 _FILE_VARIABLE = "IA_CONFIG"
 _PM3_MOST = 100
+_LAST_PORT = 65_535
 
 
 class SettingsError(Exception):
@@ -42,7 +44,7 @@ def _text(value: object) -> str:
 
 def _url(value: object) -> str:
     parts = urlsplit(_text(value))
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0:
         raise ValueError("must be an http(s) URL")
     return str(value).rstrip("/")
 
@@ -60,6 +62,12 @@ def _whole(value: object) -> int:
     if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,15}", str(value)):
         raise ValueError("must be a whole number, not negative")
     return int(str(value))
+
+
+def _count(value: object) -> int:
+    if _whole(value) == 0:
+        raise ValueError("must be at least 1")
+    return _whole(value)
 
 
 def _seconds(value: object) -> timedelta:
@@ -102,14 +110,15 @@ def _one_of(*allowed: str) -> Callable[[object], str]:
 
 
 def _database(value: object) -> str:
-    scheme = urlsplit(_text(value)).scheme
-    if scheme not in {"sqlite", "postgresql", "postgres"}:
-        raise ValueError("must start with sqlite:/// or postgresql://")
-    return str(value)
+    url = _text(value)
+    if not is_postgres(url):
+        sqlite_path(url)
+    return url
 
 
 def _bind(value: object) -> str:
-    if not re.fullmatch(r"[^\s]+:[0-9]{1,5}", _text(value)):
+    found = re.fullmatch(r"[^\s]+:([0-9]{1,5})", _text(value))
+    if found is None or int(found[1]) > _LAST_PORT:
         raise ValueError("must be host:port")
     return str(value)
 
@@ -118,9 +127,10 @@ def _setting(
     read: Callable[[object], Any], *, default: Any = ..., also: str | None = None, doc: str
 ) -> Any:
     metadata = {"read": read, "also": also, "doc": doc}
+    shown = read is not _database  # the URL may hold a password; a Secret hides itself
     if default is ...:
-        return field(metadata=metadata)
-    return field(default=default, metadata=metadata)
+        return field(metadata=metadata, repr=shown)
+    return field(default=default, metadata=metadata, repr=shown)
 
 
 @frozen(kw_only=True)
@@ -189,22 +199,22 @@ class Settings:
     )
 
     webhook_rate_per_s: int = _setting(
-        _whole, default=200, doc="webhooks a second one connection may send in the long run"
+        _count, default=200, doc="webhooks a second one connection may send in the long run"
     )
     webhook_burst: int = _setting(
-        _whole, default=2000, doc="webhooks one connection may send at once"
+        _count, default=2000, doc="webhooks one connection may send at once"
     )
     accept_deadline: timedelta = _setting(
         _seconds, default=timedelta(seconds=5), doc="longest wait for a webhook's commit"
     )
     accept_waiting: int = _setting(
-        _whole, default=2000, doc="webhooks that may wait for a commit; more are answered 503"
+        _count, default=2000, doc="webhooks that may wait for a commit; more are answered 503"
     )
     accept_waiting_bytes: int = _setting(
-        _whole, default=256_000_000, doc="their bytes; more are answered 503"
+        _count, default=256_000_000, doc="their bytes; more are answered 503"
     )
     inbox_limit: int = _setting(
-        _whole, default=1_000_000, doc="deliveries that may wait for their actor in all"
+        _count, default=1_000_000, doc="deliveries that may wait for their actor in all"
     )
     replay_window: timedelta = _setting(
         _seconds, default=timedelta(days=1), doc="how long a signature is not taken twice"
@@ -212,7 +222,7 @@ class Settings:
     retention: timedelta = _setting(
         _seconds, default=timedelta(days=7), doc="how long what is finished is kept"
     )
-    pm3_batch: int = _setting(_whole, default=100, doc="signals to PM-3 at once, at most 100")
+    pm3_batch: int = _setting(_count, default=100, doc="signals to PM-3 at once, at most 100")
     action_deadline: timedelta = _setting(
         _seconds, default=timedelta(seconds=20), doc="longest wait for one answer of a provider"
     )
@@ -343,5 +353,7 @@ def _shown(default: object) -> str:
 
 
 _SECRETS = frozenset(
-    attribute.name for attribute in fields(Settings) if attribute.metadata["read"] is _secret
+    attribute.name
+    for attribute in fields(Settings)
+    if attribute.metadata["read"] in {_secret, _secret_table, _database}
 )

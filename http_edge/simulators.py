@@ -82,7 +82,8 @@ async def _serve(
                 if not await wire.send(reply):
                     return
     except (trio.BrokenResourceError, trio.TooSlowError):
-        return  # the client hung up, or did not keep up; there is nobody to tell
+        # The client hung up, or did not keep up; there is nobody to tell.
+        await trio.lowlevel.checkpoint()
 
 
 class _Wire:
@@ -91,29 +92,28 @@ class _Wire:
     def __init__(self, stream: trio.SocketStream, limits: ServeLimits) -> None:
         self._stream = stream
         self._limits = limits
+        self._method = ""
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=_LONGEST_HEAD_BYTES)
 
     async def receive(self) -> Request | None:
         """The next request; None when the connection is done with."""
         try:
+            head: object = None
             with trio.move_on_after(self._limits.idle.total_seconds()):
                 head = await self._event()
-                if not isinstance(head, h11.Request):
-                    return None
-                with trio.fail_after(self._limits.exchange.total_seconds()):
-                    body = await self._body()
-                if body is None:
-                    await self._refuse(413)
-                    return None
-                return Request(
-                    method=head.method.decode("latin-1"),
-                    url=head.target.decode("latin-1"),
-                    headers=_texts(head.headers),
-                    body=body,
-                )
+            if not isinstance(head, h11.Request):
+                return None
+            with trio.fail_after(self._limits.exchange.total_seconds()):
+                body = await self._body()
         except h11.RemoteProtocolError as error:
             await self._refuse(error.error_status_hint)
-        return None
+            return None
+        if body is None:
+            await self._refuse(413)
+            return None
+        self._method = head.method.decode("latin-1")
+        url = head.target.decode("latin-1")
+        return Request(method=self._method, url=url, headers=_texts(head.headers), body=body)
 
     async def send(self, reply: Reply) -> bool:
         """Send the reply as it is planned; True if another request may follow."""
@@ -125,7 +125,9 @@ class _Wire:
             if reply.cut_at is not None:
                 await self._write(_head(response), h11.Data(data=response.body[: reply.cut_at]))
                 return False
-            await self._write(_head(response), *_data(response), h11.EndOfMessage())
+            bodiless = self._method == "HEAD" or response.status in _BODILESS
+            body = () if bodiless else (h11.Data(data=response.body),)
+            await self._write(_head(response), *body, h11.EndOfMessage())
         if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
             return False
         self._http.start_next_cycle()
@@ -141,6 +143,7 @@ class _Wire:
         return bytes(body)
 
     async def _event(self) -> object:
+        await trio.lowlevel.checkpoint()
         while (event := self._http.next_event()) is h11.NEED_DATA:
             if self._http.they_are_waiting_for_100_continue:
                 await self._write(h11.InformationalResponse(status_code=100, headers=[]))
@@ -148,6 +151,7 @@ class _Wire:
         return event
 
     async def _refuse(self, status: int) -> None:
+        await trio.lowlevel.checkpoint()
         if self._http.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
             with trio.fail_after(self._limits.exchange.total_seconds()):
                 await self._write(_head(Response(status=status)), h11.EndOfMessage())
@@ -164,10 +168,6 @@ def _head(response: Response) -> h11.Response:
         status_code=response.status,
         headers=[(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers],
     )
-
-
-def _data(response: Response) -> tuple[h11.Data, ...]:
-    return () if response.status in _BODILESS else (h11.Data(data=response.body),)
 
 
 def _texts(headers: Sequence[tuple[bytes, bytes]]) -> Headers:

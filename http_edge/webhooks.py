@@ -14,7 +14,7 @@ from uuid import UUID
 
 import orjson
 import trio
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 from structlog.typing import FilteringBoundLogger
 
 from actors import codec
@@ -34,6 +34,8 @@ from runtime import Clock
 
 LARGE_BYTES = 256_000
 """A body from here on is examined in a thread, so that it does not hold up the small ones."""
+
+_MOST_DIGITS = 18
 
 Read: TypeAlias = Callable[[int], Awaitable[bytes]]
 """Reads the body of the request, at most so many bytes; raises TooLargeError."""
@@ -63,8 +65,8 @@ class Call:
     """One webhook call as it arrives; ``request`` has no body yet."""
 
     provider_id: str
-    token: str
-    request: Request
+    token: str = field(repr=False)
+    request: Request = field(repr=False)  # the token is in its URL, the signature in its headers
     read: Read
 
 
@@ -186,6 +188,9 @@ def reject_oversized(declared: str | None, limit_bytes: int) -> None:
     Raises:
         TooLargeError: ``declared`` (a Content-Length) is over the limit.
     """
-    known = declared is not None and declared.isascii() and declared.isdigit()
-    if known and int(declared or "0") > limit_bytes:
+    digits = (declared or "").strip()
+    if not digits.isascii() or not digits.isdigit():
+        return
+    # int() refuses thousands of digits.
+    if len(digits) > _MOST_DIGITS or int(digits) > limit_bytes:
         raise TooLargeError(limit_bytes)

@@ -29,7 +29,7 @@ _WAIT_SECONDS = 60.0
 async def migrate(url: str) -> str:
     """Run the migrations that are missing, all in one transaction under a lock, and return the revision reached.
 
-    Creates an SQLite file; a PostgreSQL database must exist. Not cancellable once it has begun.
+    Creates an SQLite file and its folder; a PostgreSQL database must exist. Not cancellable once it has begun.
 
     Raises:
         ValueError: the URL names no store.

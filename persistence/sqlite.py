@@ -124,8 +124,7 @@ def _perform(connection: sqlite3.Connection, transaction: Transaction[T]) -> T:
         result = _drive(connection, transaction)
         connection.execute("COMMIT")
     except BaseException:
-        if connection.in_transaction:
-            connection.rollback()
+        connection.rollback()  # nothing to do where SQLite rolled back by itself
         raise
     return result
 

@@ -70,6 +70,9 @@ class System:
         From the first phase on, directories accept no data, and ``Context.stopping`` tells actors to take no new
         work. Then the tree stops in reverse order; an actor refuses when its turn comes, handles what it has and
         waits for its tasks, each for its own shutdown time.
+
+        A second call with a shorter ``drain`` cuts the first short. An actor must not wait for it: it would be
+        waiting for itself.
         """
         self._world.stopping = self._world.stopping or reason
         if not self._ran:

@@ -68,6 +68,7 @@ class GivenKeys:
 
     async def key(self, kid: str | None) -> VerifyingKey | None:
         """See ``KeySource.key``."""
+        await trio.lowlevel.checkpoint()
         return self._keys.get(kid or "")
 
 
@@ -97,6 +98,7 @@ class FetchedKeys:
 
     async def key(self, kid: str | None) -> VerifyingKey | None:
         """See ``KeySource.key``."""
+        await trio.lowlevel.checkpoint()
         name = kid or ""
         if self._is_due(name):
             try:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 import jwt
+import trio
 from attrs import field, frozen
 
 from actors.platform.errors import InvalidTokenError
@@ -66,6 +67,7 @@ class SharedSecret:
 
     async def key(self, kid: str | None) -> VerifyingKey | None:
         """See ``KeySource.key``."""
+        await trio.lowlevel.checkpoint()
         return self._key
 
 

@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeAlias
 from urllib.parse import quote
 
 import orjson
+import trio
 from attrs import frozen
 
 from actors.platform.errors import (
@@ -124,6 +125,7 @@ class Pm3Signals:
         if len(envelopes) > LARGEST_BATCH:
             raise ValueError(f"{len(envelopes)} envelopes, at most {LARGEST_BATCH} go at once")
         if not envelopes:
+            await trio.lowlevel.checkpoint()
             return ()
         signal_ids = [_signal_id(envelope, tenant_id) for envelope in envelopes]
         answer = await self._ask(

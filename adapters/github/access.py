@@ -12,7 +12,7 @@ from adapters.contract import Done, Outcome, Plan, Request, Response, Secret
 from adapters.document import Document, find, parse
 from adapters.errors import PayloadError
 from adapters.github import meaning
-from adapters.github.plans import HEADERS, ask
+from adapters.github.plans import HEADERS
 
 SCOPES = ("issues:write", "metadata:read", "pull_requests:write")
 """The permissions of a GitHub App or fine-grained token that the actions need."""
@@ -40,11 +40,13 @@ def probe() -> Plan:
     ``fine_grained`` or ``installation``) and ``permissions``: each ``granted``, ``missing`` or ``unknown``.
     Only classic tokens say what they allow.
     """
-    request, response = yield from ask(_get(_USER))
+    request = _get(_USER)
+    response = yield request
     if response.status != 403 or meaning.is_limit(response):
         return _ending(request, response) or _user(response)
     # A token of an installation has no user.
-    request, response = yield from ask(_get(_INSTALLATION))
+    request = _get(_INSTALLATION)
+    response = yield request
     return _ending(request, response) or _done("installation", None, _all(_UNKNOWN))
 
 

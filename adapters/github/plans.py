@@ -1,11 +1,14 @@
-"""The exchanges that carry an action out: look first where it may have been sent, then create."""
+"""The exchanges that carry an action out: look first where it may have been sent, then create.
+
+A renamed repository answers with a redirect; the transport follows it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Generator
 from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
-from urllib.parse import urlencode, urljoin
+from urllib.parse import urlencode
 
 import orjson
 
@@ -38,11 +41,7 @@ HEADERS: Headers = (
 
 _CLOCKS_APART = timedelta(minutes=5)
 _MAX_PAGES = 20
-_MAX_REDIRECTS = 3
-_KEEPS_METHOD = frozenset({307, 308})
-_REDIRECTS = _KEEPS_METHOD | {301, 302}
 
-Answer: TypeAlias = Generator[Request, Response, tuple[Request, Response]]
 Search: TypeAlias = Generator[Request, Response, Outcome | None]
 
 
@@ -57,7 +56,8 @@ def plan(action: Action) -> Plan:
         found = yield from _look(asked, marker(action.action_id), since=action.first_sent_at)
         if found is not None:
             return found
-    request, response = yield from ask(_creation(action, asked))
+    request = _creation(action, asked)
+    response = yield request
     ending = meaning.ending(response, request=request)
     if ending is not None:
         return ending
@@ -69,35 +69,13 @@ def plan(action: Action) -> Plan:
         return Later(reason=reason, maybe_sent=True)
 
 
-def ask(request: Request) -> Answer:
-    """Send a request and follow at most three redirects: a renamed repository keeps its old address.
-
-    307 and 308 keep the method; 301 and 302 are followed for reads only (RFC 9110, 15.4). Returns the last
-    request and its answer.
-    """
-    response = yield request
-    for _ in range(_MAX_REDIRECTS):
-        location = response.header("location")
-        followed = _KEEPS_METHOD if request.writes else _REDIRECTS
-        if response.status not in followed or location is None:
-            break
-        request = Request(
-            method=request.method,
-            url=urljoin(request.url, location),
-            headers=request.headers,
-            body=request.body,
-            writes=request.writes,
-        )
-        response = yield request
-    return request, response
-
-
 def _look(asked: Comment | NewIssue, hidden: str, *, since: datetime) -> Search:
     url: str | None = _listing(asked, since - _CLOCKS_APART)
     for _ in range(_MAX_PAGES):
         if url is None:
             return None
-        request, response = yield from ask(Request(method="GET", url=url, headers=HEADERS))
+        request = Request(method="GET", url=url, headers=HEADERS)
+        response = yield request
         ending = meaning.ending(response, request=request)
         if ending is not None:
             return _unanswered(ending)

@@ -114,6 +114,12 @@ def test_a_complete_envelope_is_read_and_written_unchanged() -> None:
     assert orjson.loads(to_json(from_document(COMPLETE))) == COMPLETE
 
 
+def test_an_envelope_without_a_resource_is_read() -> None:
+    bare = {name: value for name, value in COMPLETE.items() if name != "resource"}
+
+    assert orjson.loads(to_json(from_document(bare))) == bare
+
+
 def test_an_envelope_of_ours_is_read_back() -> None:
     assert from_document(orjson.loads(to_json(made()))) == made()
 
@@ -146,6 +152,7 @@ def test_an_envelope_of_ours_is_read_back() -> None:
         ({"resource": {"repo": "x"}}, "resource.repo"),
         ({"resource": {"plane": "moon"}}, "resource.plane"),
         ({"resource": {"pr_id": "x7"}}, "resource.pr_id"),
+        ({"resource": {"pr_id": -7}}, "resource.pr_id"),
         ({"resource": {"branch": 1}}, "resource.branch"),
     ],
 )

@@ -18,7 +18,7 @@ from persistence.opening import is_postgres, sqlite_path
 from persistence.postgres import open_postgres
 from persistence.records import ActionState, RelayedSignal, SettledDelivery
 from persistence.sql_store import SqlStore
-from persistence.sqlite import open_sqlite
+from persistence.sqlite import SqliteEngine, open_sqlite
 from tests.persistence.samples import (
     NOW,
     action,
@@ -64,7 +64,7 @@ def open_engine(store_url: str) -> Open:
 
 async def works(engine: Engine) -> bool:
     (row,) = await engine.ask(query(ONE))
-    return row["one"] == 1
+    return bool(row["one"])
 
 
 async def nodes(engine: Engine) -> int:
@@ -171,18 +171,14 @@ async def prepared(fact: str, store: SqlStore) -> Callable[[], Transaction[objec
             now=NOW,
         ),
     }
-    if fact == "accept":
-        return lambda: accept_of(store, facts["accept"])
+    if fact == "accept" and not isinstance(store._engine, SqliteEngine):
+        return two_writes  # PostgreSQL accepts in a single statement, which has no middle
     return facts[fact]
 
 
-def accept_of(store: SqlStore, sqlite: Callable[[], Transaction[object]]) -> Transaction[object]:
-    """PostgreSQL's accept is one statement, so its transaction is another."""
-    if type(store._engine).__name__ == "SqliteEngine":
-        yield from sqlite()
-    else:
-        yield query(NODE, uuid4(), "n", NOW)
-        yield query(shared("UPDATE delivery_counts SET duplicate = duplicate + 1"))
+def two_writes() -> Transaction[None]:
+    yield query(shared("UPDATE delivery_counts SET duplicate = duplicate + 1"))
+    yield query(shared("UPDATE adapter_events SET attempts = attempts + 1"))
 
 
 async def test_what_takes_too_long_is_unavailable_and_undone(open_engine: Open):

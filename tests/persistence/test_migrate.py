@@ -159,10 +159,13 @@ async def test_a_migration_that_fails_leaves_the_database_as_it_was(empty_url: s
 
 
 @pytest.mark.parametrize(
-    "url", ["postgresql://nobody:hunter2@127.0.0.1:1/none", "sqlite:////nowhere/at/all.db"]
+    "url", ["postgresql://nobody:hunter2@127.0.0.1:1/none", "sqlite:///{file}/below/it.db"]
 )
-async def test_a_database_that_can_not_be_reached_is_unavailable(url: str):
+async def test_a_database_that_can_not_be_reached_is_unavailable(url: str, tmp_path: Path):
     """P8."""
+    url = url.format(file=tmp_path / "file")
+    (tmp_path / "file").touch()
+
     with pytest.raises(StoreUnavailableError) as caught:
         await migrate(url)
 

@@ -52,12 +52,9 @@ async def test_a_bad_url_is_refused_without_repeating_it(url: str):
     assert "hunter2" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "url", ["sqlite:////nowhere/at/all.db", "postgresql://u:hunter2@127.0.0.1:1/d"]
-)
-async def test_an_unreachable_database_is_unavailable_when_it_is_asked(url: str):
+async def test_an_unreachable_database_is_unavailable_when_it_is_asked():
     """P8."""
-    async with open_store(url) as store:
+    async with open_store("postgresql://u:hunter2@127.0.0.1:1/d") as store:
         with pytest.raises(StoreUnavailableError) as caught:
             await store.ping()
 

@@ -113,7 +113,8 @@ class Obedient(Actor):
         if isinstance(message, Await):
             return await message.act(self.context)
         if isinstance(message, Pause):
-            return await trio.sleep(message.seconds)
+            await trio.sleep(message.seconds)
+            return None
         self.journal.append(message)
         return ("seen", message)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import trio
 from attrs import field, frozen, mutable
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import HealthCheck, example, given, settings, strategies as st
 
 from runtime import (
     Actor,
@@ -157,6 +157,7 @@ class Play:
     def send(self, command: Command, message: Message) -> None:
         lane = "control" if command.seconds % 4 == 3 else "tell"
         target: Any
+        arguments: tuple[object, ...]
         if command.target.startswith("/keyed/"):
             target, arguments = self.system.directory("keyed"), (command.target[-1], message)
         else:
@@ -238,11 +239,11 @@ def check(history: History, watcher: Watcher) -> None:
 
 SENDS = st.builds(
     Command,
-    st.sampled_from(["work", "work", "work", "ask", "crash", "hang", "quit"]),
-    st.sampled_from(TARGETS),
+    st.sampled_from(["work", "work", "ask", "crash", "crash", "hang", "quit"]),
+    st.sampled_from((*TARGETS, "/keyed/x", "/keyed/x")),
     st.integers(1, 12),
 )
-ADVANCES = st.builds(Command, st.just("advance"), st.just(""), st.integers(0, 15))
+ADVANCES = st.builds(Command, st.just("advance"), st.just(""), st.integers(0, 6))
 
 
 def test_whatever_is_sent_messages_are_handled_once_in_order_and_nothing_is_lost_unsaid() -> None:
@@ -253,7 +254,8 @@ def test_whatever_is_sent_messages_are_handled_once_in_order_and_nothing_is_lost
         max_examples=250, deadline=None, derandomize=True, database=None,
         suppress_health_check=[HealthCheck.too_slow],
     )  # fmt: skip
-    @given(st.lists(SENDS | ADVANCES, max_size=60), st.integers(0, 2**32))
+    @example([Command("crash", "/a"), Command("work", "/b"), Command("advance", "", 1)] * 4, 0)
+    @given(st.lists(SENDS | ADVANCES, min_size=10, max_size=60), st.integers(0, 2**32))
     def holds(commands: list[Command], seed: int) -> None:
         history, watcher = run_seeded(perform_all, commands, seed=seed)
         check(history, watcher)

@@ -409,7 +409,6 @@ async def test_a_real_error_among_cancellations_at_shutdown_is_told_and_dropped(
         async def on_message(self, message: object) -> object:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self.drop)
-                await trio.sleep_forever()
             return None
 
         async def drop(self) -> None:

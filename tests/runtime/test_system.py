@@ -64,11 +64,13 @@ async def test_started_says_when_every_child_was_ready() -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(system.run)
         await settle()
-        assert not system.started
+        before = system.started
         gate.set()
         await settle()
-        assert system.started
+        after = system.started
         await system.stop(drain=SECOND)
+
+    assert (before, after) == (False, True)
 
 
 async def test_stop_drains_what_was_accepted_and_refuses_more(autojump_clock: MockClock) -> None:

@@ -25,7 +25,7 @@ class RateLimit:
             self._calls.popitem(last=False)
         for most, seconds in self._windows:
             since = now - timedelta(seconds=seconds)
-            if sum(at > since for at in calls) >= most:
+            if len(calls) >= most and calls[-most] > since:
                 return False
         calls.append(now)
         return True

@@ -91,8 +91,17 @@ async def test_an_answer_without_end_is_cut_off_p7(monkeypatch: pytest.MonkeyPat
         return Response(status=200, body=b"x" * 1_000_000)
 
     async with served(flood) as server:
-        with pytest.raises(PlatformUnavailableError, match="too much"):
+        with pytest.raises(PlatformUnavailableError):
             await server.sibling.ask(Ask(method="GET", path="/"), within=SOON)
+
+
+async def test_an_answer_just_over_the_limit_is_not_believed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_ANSWER_LIMIT_BYTES", 100)
+
+    with pytest.raises(PlatformUnavailableError, match="too much"):
+        await always(200, "x" * 99).sibling().ask(Ask(method="GET", path="/"), within=SOON)
 
 
 async def test_the_body_and_the_headers_arrive_and_a_base_path_is_kept() -> None:

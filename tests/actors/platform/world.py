@@ -21,7 +21,6 @@ from actors.platform.sibling import Sibling
 from adapters.contract import Request, Response, Secret
 from adapters.simulation import Reply
 from http_edge.simulators import Handle, serve_simulator
-from runtime.clock import TrioClock
 
 EPOCH = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SHARED_SECRET = Secret(value=b"a shared secret that is long enough!")
@@ -78,7 +77,8 @@ class Served:
 
 @asynccontextmanager
 async def served(handle: Handle, *, name: str = "sibling") -> AsyncIterator[Served]:
-    serve = partial(serve_simulator, handle, clock=TrioClock(EPOCH))
+    """Serve on loopback; for the simulator time stands still, so that its rate limits depend on nothing else."""
+    serve = partial(serve_simulator, handle, clock=HandClock())
     async with trio.open_nursery() as nursery, httpx.AsyncClient(trust_env=False) as http:
         url = await nursery.start(serve)
         with trio.fail_after(30):

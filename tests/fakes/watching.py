@@ -1,0 +1,38 @@
+"""Waiting for what a test wants to see: looked at again after each thing that the fakes notice, never by sleeping."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import trio
+
+Found = TypeVar("Found")
+
+DEADLINE_S = 10
+
+
+class Watch:
+    """Every fake of a scene notifies it; a test waits on it for a condition."""
+
+    def __init__(self) -> None:
+        self._noticed = 0
+        self._lot = trio.lowlevel.ParkingLot()
+
+    def notify(self) -> None:
+        """Something happened; whoever waits looks again."""
+        self._noticed += 1
+        self._lot.unpark_all()
+
+    async def until(self, look: Callable[[], Found | Awaitable[Found]]) -> Found:
+        """Wait until ``look`` finds something true, and return it; TooSlowError after ten seconds."""
+        with trio.fail_after(DEADLINE_S):
+            while True:
+                before = self._noticed
+                found = look()
+                value: Found = await found if inspect.isawaitable(found) else found
+                if value:
+                    return value
+                if self._noticed == before:
+                    await self._lot.park()
