@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
+import trio
+
 from persistence import actions, connections, inbox, ledger, outbox, receipts, upkeep
 from persistence.dialect import Engine
 from persistence.errors import SchemaError
@@ -123,8 +125,10 @@ class SqlStore:
     async def accept(self, deliveries: Sequence[NewDelivery]) -> tuple[bool, ...]:
         """See ``InboxStore.accept``."""
         rows = inbox.accept_rows(deliveries)
-        fresh = await self._engine.accept(rows) if rows else ()
-        return inbox.accepted_of(fresh, deliveries)
+        if not rows:
+            await trio.lowlevel.checkpoint()
+            return ()
+        return inbox.accepted_of(await self._engine.accept(rows), deliveries)
 
     async def count_rejected(self, rejected: Mapping[tuple[str, UUID], int]) -> None:
         """See ``InboxStore.count_rejected``."""

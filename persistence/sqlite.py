@@ -123,9 +123,9 @@ def _perform(connection: sqlite3.Connection, transaction: Transaction[T]) -> T:
     try:
         result = _drive(connection, transaction)
         connection.execute("COMMIT")
-    except BaseException:
-        connection.rollback()  # nothing to do where SQLite rolled back by itself
-        raise
+    finally:
+        if connection.in_transaction:
+            connection.rollback()
     return result
 
 
