@@ -76,9 +76,10 @@ class ConnectionActor(Actor):
         self._log = ports.log.bind(tenant=tenant_id, connection=connection_id)
 
     async def on_start(self, context: Context) -> None:
-        """Take nothing over yet: the lease is claimed with the first work, so a start that fails is the store's."""
+        """Look for work at once: after a crash, the message that told of it is gone."""
         await trio.lowlevel.checkpoint()
         self._context = context
+        context.tell_self(Work())
 
     async def on_message(self, message: object) -> object:
         """Handle one message; a store that does not answer means trying again later."""

@@ -50,6 +50,11 @@ class RefusalCount:
         key = (tenant_id, connection_id)
         self._counts[key] = self._counts.get(key, 0) + number
 
+    @property
+    def total(self) -> int:
+        """How many refusals are not taken yet."""
+        return sum(self._counts.values())
+
     def take(self) -> Refusals:
         """What was counted since the last time."""
         taken, self._counts = self._counts, {}
@@ -89,8 +94,13 @@ class Upkeep(Actor):
         return None
 
     async def on_stop(self) -> None:
-        """Leave no refusal uncounted on an orderly stop."""
-        await self._count()
+        """Leave no refusal uncounted on an orderly stop; without a store, at least say how many they are."""
+        try:
+            await self._count()
+        except StoreUnavailableError as error:
+            self._ports.log.warning(
+                "upkeep.refusals_uncounted", number=self._refusals.total, reason=str(error)
+            )
 
     async def _count(self) -> None:
         taken = self._refusals.take()

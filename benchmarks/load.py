@@ -25,12 +25,43 @@ from adapters.github.samples import sample
 _NUMBER = 123_456_789
 _PATIENCE_S = 30.0
 _HEAD_END = b"\r\n\r\n"
-_LINKS = (
-    "archive assignees blobs branches collaborators comments commits compare contents contributors deployments"
-    " downloads events forks git_commits git_refs git_tags hooks issue_comment issue_events issues labels"
-    " languages merges milestones notifications pulls releases stargazers statuses subscribers subscription tags"
-    " teams trees"
-).split()
+_LINKS = [
+    "archive",
+    "assignees",
+    "blobs",
+    "branches",
+    "collaborators",
+    "comments",
+    "commits",
+    "compare",
+    "contents",
+    "contributors",
+    "deployments",
+    "downloads",
+    "events",
+    "forks",
+    "git_commits",
+    "git_refs",
+    "git_tags",
+    "hooks",
+    "issue_comment",
+    "issue_events",
+    "issues",
+    "labels",
+    "languages",
+    "merges",
+    "milestones",
+    "notifications",
+    "pulls",
+    "releases",
+    "stargazers",
+    "statuses",
+    "subscribers",
+    "subscription",
+    "tags",
+    "teams",
+    "trees",
+]
 
 
 @frozen(kw_only=True)
@@ -155,7 +186,9 @@ def perform(load: Load) -> Seen:
     place, ready = urlsplit(load.url), list(requests(load))
     run = _Run(iter(ready))
     with selectors.DefaultSelector() as selector:
-        lines = [_connected(place.hostname or "", place.port or 80) for _ in range(load.connections)]
+        lines = [
+            _connected(place.hostname or "", place.port or 80) for _ in range(load.connections)
+        ]
         started = time.perf_counter()
         for line in lines:
             if run.send_next(line):

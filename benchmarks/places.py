@@ -61,7 +61,9 @@ class Place:
     folder: Path
     stack: ExitStack
 
-    def start(self, name: str, *module: str, environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    def start(
+        self, name: str, *module: str, environ: Mapping[str, str]
+    ) -> subprocess.Popen[bytes]:
         """Run a module of ours; its output goes to files in the folder. It is stopped with the place."""
         clean = {key: value for key, value in os.environ.items() if not key.startswith("IA_")}
         with (
@@ -85,7 +87,8 @@ class Place:
             text = (self.folder / f"{name}.out").read_bytes()
             return text.split(b"\n", 1)[0] if b"\n" in text else None
 
-        return self._awaited(name, process, line)
+        said: bytes = self._awaited(name, process, line)
+        return said
 
     def listening(self, name: str, process: subprocess.Popen[bytes], url: str) -> None:
         """Wait until ``url`` answers 200."""
@@ -117,7 +120,10 @@ class Place:
             process.kill()
             process.wait()
             raise BenchmarkError(f"{name} did not stop") from None
-        if code not in {0, -signal.SIGTERM}:  # the node promises 0 (P11), uvicorn ends by the signal itself
+        if code not in {
+            0,
+            -signal.SIGTERM,
+        }:  # the node promises 0 (P11), uvicorn ends by the signal itself
             raise BenchmarkError(f"{name} ended with {code}:\n{self._last_words(name)}")
 
     def _last_words(self, name: str) -> str:

@@ -56,7 +56,9 @@ class Target:
     stored: Callable[[Hook], Stored]
     base_url: str = ""
     accepted: int = 0
-    seen: dict[int, list[Seen]] = field(factory=lambda: {connections: [] for connections in COUNTS})
+    seen: dict[int, list[Seen]] = field(
+        factory=lambda: {connections: [] for connections in COUNTS}
+    )
 
 
 @frozen(kw_only=True)

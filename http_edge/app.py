@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 from uuid import UUID
 
-import trio
 from attrs import frozen
 from quart import Request as QuartRequest, Response as QuartResponse, g, request
 from quart_trio import QuartTrio
@@ -21,14 +21,14 @@ from adapters.errors import AdapterError
 from http_edge import actions, events, health, management
 from http_edge.auth import Permission, authenticate, demand
 from http_edge.bodies import BODY_LIMIT_BYTES
-from http_edge.errors import EdgeError, TooLargeError, from_exception, to_response
+from http_edge.errors import EdgeError, from_exception, to_response
+from http_edge.front import FAILURE, WEBHOOKS, in_front_of, read_body
 from http_edge.health import Health
 from http_edge.management import Management
-from http_edge.webhooks import Call, WebhookPorts, accept, reject_oversized
+from http_edge.webhooks import Call, WebhookPorts, accept
 from persistence.errors import StoreError
 from persistence.group_commit import GroupCommit
 
-_BODY_DEADLINE_S = 30.0
 _CORRELATION = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
@@ -52,7 +52,9 @@ def build_app(edge: Edge) -> QuartTrio:
     app = QuartTrio("integration_adapters", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = None  # each reader has its own bound
     app.config["PROPAGATE_EXCEPTIONS"] = False
-    app.url_map.merge_slashes = False  # a path that is not ours is not found, rather than redirected
+    app.url_map.merge_slashes = (
+        False  # a path that is not ours is not found, rather than redirected
+    )
     app.logger.handlers.clear()
     app.logger.disabled = True  # what Quart would log, the error routes below log
     _webhook_routes(app, edge)
@@ -60,12 +62,16 @@ def build_app(edge: Edge) -> QuartTrio:
     _internal_routes(app, edge)
     _health_routes(app, edge)
     _error_routes(app, edge)
+    app.asgi_app = in_front_of(app.asgi_app, edge.webhooks)  # type: ignore[method-assign, assignment]
     return app
 
 
 def _webhook_routes(app: QuartTrio, edge: Edge) -> None:
-    @app.post("/v1/integrations/webhooks/<provider_id>/<token>")
+    @app.post(f"{WEBHOOKS}<provider_id>/<token>")
     async def webhook(provider_id: str, token: str) -> QuartResponse:
+        failure = request.scope.get(FAILURE)
+        if isinstance(failure, Exception):
+            raise failure
         call = Call(
             provider_id=provider_id, token=token, request=_head(request), read=_reader(request)
         )
@@ -203,20 +209,7 @@ def _head(incoming: QuartRequest) -> Request:
 
 
 def _reader(incoming: QuartRequest) -> Callable[[int], Awaitable[bytes]]:
-    async def read(limit_bytes: int) -> bytes:
-        reject_oversized(incoming.headers.get("content-length"), limit_bytes)
-        body = bytearray()
-        try:
-            with trio.fail_after(_BODY_DEADLINE_S):
-                async for chunk in incoming.body:
-                    body += chunk
-                    if len(body) > limit_bytes:
-                        raise TooLargeError(limit_bytes)
-        except trio.TooSlowError as error:
-            raise EdgeError(408, "REQUEST_TIMEOUT", "the body did not arrive in time") from error
-        return bytes(body)
-
-    return read
+    return partial(read_body, incoming.body, incoming.headers.get("content-length"))
 
 
 def _carried(response: Response) -> QuartResponse:

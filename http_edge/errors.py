@@ -123,7 +123,7 @@ def from_exception(error: Exception) -> EdgeError:
         rule.status,
         rule.code,
         str(error),
-        details={"field": field} if isinstance(field, str) else {},
+        details={"field": field} if field and isinstance(field, str) else {},
         retry_after=wait,
     )
 

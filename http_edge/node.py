@@ -24,6 +24,7 @@ from uuid_utils.compat import uuid7
 from adapters.contract import Manifest
 from adapters.registry import Registry
 from http_edge.app import build_app
+from http_edge.asgi import finishing
 from http_edge.assembly import Node, Outside, assemble
 from http_edge.logs import make_log
 from http_edge.platform import World, connect
@@ -37,7 +38,7 @@ _EDGE_SHARE = 0.5
 """Of the drain time, what the edge may take to finish its requests; the tree has the rest."""
 
 
-async def run(
+async def run(  # noqa: ASYNC128 - _live says when it has started
     settings: Settings,
     *,
     shutdown: Callable[[], Awaitable[object]] | None = None,
@@ -95,7 +96,9 @@ async def _live(
         nursery.start_soon(watch)
         async with trio.open_nursery() as edge:
             serve = partial(serve_hypercorn, shutdown_trigger=over.wait)
-            bound = await edge.start(serve, build_app(node.edge), _config(node.settings))
+            bound = await edge.start(
+                serve, finishing(build_app(node.edge)), _config(node.settings)
+            )
             node.log.info("node.listening", address=bound[0])
             task_status.started(bound[0])
         await node.system.stop(drain=node.settings.drain * (1 - _EDGE_SHARE), reason="shutdown")
@@ -106,7 +109,7 @@ def _config(settings: Settings) -> Config:
     config = Config()
     config.bind = [settings.bind]
     config.graceful_timeout = settings.drain.total_seconds() * _EDGE_SHARE
-    config.read_timeout = 60
+    config.read_timeout = 90  # longer than any Prefer: wait
     config.backlog = 1000
     config.include_server_header = False
     config.errorlog = None

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from attrs import NOTHING, Attribute, field, fields, frozen
 
+from actors.platform.tokens import SHORTEST_HS256_SECRET_BYTES
 from adapters.contract import Secret
 from adapters.envelope import ENVIRONMENTS
 from persistence.opening import is_postgres, sqlite_path
@@ -82,6 +83,13 @@ def _seconds(value: object) -> timedelta:
 
 def _secret(value: object) -> Secret:
     return Secret(value=_text(value).encode())
+
+
+def _signing_secret(value: object) -> Secret:
+    secret = _secret(value)
+    if len(secret.value) < SHORTEST_HS256_SECRET_BYTES:
+        raise ValueError(f"must have at least {SHORTEST_HS256_SECRET_BYTES} bytes")
+    return secret
 
 
 def _table(value: object) -> Mapping[str, str]:
@@ -183,7 +191,7 @@ class Settings:
         _one_of("laptop", "tenant", "product", "shared"), default="shared", doc="M33's plane"
     )
     iam_secret: Secret | None = _setting(
-        _secret, default=None, doc="HS256 secret that IAM signs tokens with"
+        _signing_secret, default=None, doc="HS256 secret that IAM signs tokens with"
     )
     iam_jwks_url: str | None = _setting(
         _url, default=None, doc="IAM's public keys (instead of iam_secret)"
@@ -195,7 +203,9 @@ class Settings:
     )
     eris_token: Secret | None = _setting(_secret, default=None, doc="service token for ERIS")
     eris_jwt_secret: Secret | None = _setting(
-        _secret, default=None, doc="HS256 secret to mint ERIS tokens with (instead of eris_token)"
+        _signing_secret,
+        default=None,
+        doc="HS256 secret to mint ERIS tokens with (instead of eris_token)",
     )
 
     webhook_rate_per_s: int = _setting(
@@ -355,5 +365,5 @@ def _shown(default: object) -> str:
 _SECRETS = frozenset(
     attribute.name
     for attribute in fields(Settings)
-    if attribute.metadata["read"] in {_secret, _secret_table, _database}
+    if attribute.metadata["read"] in {_secret, _signing_secret, _secret_table, _database}
 )

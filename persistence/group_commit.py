@@ -144,6 +144,7 @@ class GroupCommit:
 
     async def _commit_all(self) -> None:
         """Commit batch by batch until nobody waits."""
+        await trio.lowlevel.checkpoint()
         self._bell = trio.Event()
         while batch := self._next_batch():
             self._in_flight = batch
@@ -177,14 +178,17 @@ class GroupCommit:
             self._pending += sum(answers)
             for waiter, answer in zip(batch, answers, strict=True):
                 waiter.end(answer)
+        await trio.lowlevel.checkpoint()
 
     async def _commit_apart(self, batch: Sequence[_Waiter], error: Exception) -> None:
         """One of the batch can not be kept: let it fail alone (P6)."""
         if len(batch) == 1:
             batch[0].end(error)
+            await trio.lowlevel.checkpoint()
             return
         for waiter in batch:
             await self._commit([waiter])
+        await trio.lowlevel.checkpoint()
 
     async def _recount_for_ever(self) -> None:
         """Learn how many deliveries wait in the inbox; between two counts our own are added."""

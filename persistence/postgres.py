@@ -63,11 +63,23 @@ async def open_postgres(
                 await loop.run_aio_coroutine(_close(pool))
 
 
+class _Connection(asyncpg.Connection):
+    """One that is not asked to forget its session when it is given back: this program leaves nothing in one.
+
+    An open transaction is rolled back all the same. It saves a round trip for each call.
+    """
+
+    def get_reset_query(self) -> str:
+        """See ``asyncpg.Connection``."""
+        return ""
+
+
 async def _create_pool(dsn: str, seconds: float, connections: int) -> Any:  # noqa: ANN401 - asyncpg's generics
     return await asyncpg.create_pool(
         dsn,
         min_size=0,
         max_size=connections,
+        connection_class=_Connection,
         timeout=seconds,
         command_timeout=seconds,
         server_settings={
@@ -80,7 +92,7 @@ async def _create_pool(dsn: str, seconds: float, connections: int) -> Any:  # no
     )
 
 
-async def _close(pool: Any) -> None:  # noqa: ANN401
+async def _close(pool: Any) -> None:  # noqa: ANN401, ASYNC910 - of asyncio, which has no checkpoints
     try:
         async with asyncio.timeout(_CLEAN_UP):
             await pool.close()
@@ -159,7 +171,7 @@ async def _drive(connection: Any, transaction: Transaction[T]) -> T:  # noqa: AN
             statement = transaction.send(await _execute(connection, statement))
     except StopIteration as end:
         result: T = end.value
-        return result
+        return result  # noqa: ASYNC910 - of asyncio, which has no checkpoints
 
 
 async def _execute(connection: Any, statement: Statement) -> Sequence[Row]:  # noqa: ANN401

@@ -31,6 +31,8 @@ class WatchedStore:
         self.inner = inner
         self.calls: Counter[str] = Counter()
         self.asked: list[tuple[str, dict[str, Any]]] = []
+        self.around: Hook = trio.lowlevel.checkpoint
+        """Awaited before and after each call that gets through."""
         self._watch = watch or Watch()
         self._planned: list[_Planned] = []
 
@@ -58,7 +60,9 @@ class WatchedStore:
             try:
                 if planned is not None and not planned.after:
                     await planned.hook()
+                await self.around()
                 value = await method(*args, **kwargs)
+                await self.around()
                 if planned is not None and planned.after:
                     await planned.hook()
             finally:

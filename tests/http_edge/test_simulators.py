@@ -244,3 +244,4 @@ async def test_a_bug_in_a_simulator_ends_the_server_loudly() -> None:
         async with serving(broken) as client:
             with pytest.raises(httpx.TransportError):
                 await client.get("/")
+            await trio.sleep_forever()  # until the server's end ends this too

@@ -429,18 +429,21 @@ async def test_a_real_error_among_cancellations_at_shutdown_is_told_and_dropped(
 async def test_cancelling_the_whole_tree_from_outside_reports_errors_and_ends_as_cancelled() -> (
     None
 ):
-    class Clumsy(Obedient):
-        async def on_stop(self) -> None:
-            await trio.lowlevel.checkpoint()
-            raise SabotageError("while leaving")
+    async def drop() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise SabotageError("dropped it while leaving")
 
     recorder = Recorder()
-    system = build(supervisor(actor("a", create=Clumsy), actor("b")), recorder)
+    system = build(supervisor(actor("a"), actor("b")), recorder)
     async with trio.open_nursery() as nursery:
         await nursery.start(system.run)
+        system.ref("/a").tell(Do(act=lambda context: context.spawn(drop, name="drop")))
+        await settle()
         nursery.cancel_scope.cancel()
 
-    assert [str(error) for error in recorder.errors] == ["while leaving"]
+    assert [str(error) for error in recorder.errors] == ["dropped it while leaving"]
     assert ("/b",) in recorder.of("stopped")
     assert recorder.of("gave_up") == []
 
@@ -557,11 +560,13 @@ async def test_stopping_while_a_group_is_being_restarted_ends_it(
         *(actor(name, create=lambda name=name: Gated(name=name)) for name in "ab"),  # type: ignore[misc]
         strategy=Strategy.ONE_FOR_ALL,
     )
+    start = trio.current_time()
     async with running(root) as (system, _):
         system.ref("/b").tell(CRASH)
         await settle()
 
     assert starts == ["a", "b", "a"]
+    assert trio.current_time() == start
 
 
 def test_two_children_of_one_name_are_refused() -> None:

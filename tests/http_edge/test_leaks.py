@@ -1,0 +1,92 @@
+"""P8: after a day's work in small, no secret is anywhere but where it belongs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+
+from adapters.contract import Secret
+from tests.http_edge.scene import CONNECTIONS, EVENTS, EXECUTE, Opened, Scene, running
+
+
+class Listening:
+    """Keeps every answer that the node gave."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    async def __call__(self, answer: httpx.Response) -> None:
+        await answer.aread()
+        self.texts.append(f"{answer.headers}\n{answer.text}")
+
+
+async def busy(scene: Scene) -> tuple[str, list[str]]:
+    """Good and bad calls of all kinds; gives the webhook's token and what must not be found."""
+    connection = await scene.active()
+    wrong_token = "ghp_" + "Z9y8" * 9
+    refused = await scene.create(auth={"token": wrong_token})
+    await scene.call("tenant_admin", "POST", f"{CONNECTIONS}/{refused.connection_id}/verify")
+    request = scene.delivery(connection)
+    forged = scene.delivery(connection, secret=Secret(value=b"a secret of a forger"))
+    for one in (request, request, forged):
+        await scene.post(connection.webhook_url, one)
+    await scene.deliver(connection)
+    await scene.call("module", "POST", EVENTS, scene.envelope(connection))
+    wait = {"prefer": "wait=10"}
+    body = scene.action_body(connection, "k")
+    await scene.call("module", "POST", EXECUTE, body, headers=wait)
+    await scene.call("module", "POST", EXECUTE, {**body, "auth": wrong_token})
+    misplaced = scene.connection_body(display_name=["hush"], auth={"token": wrong_token, "x": 1})
+    await scene.call("tenant_admin", "POST", CONNECTIONS, misplaced)
+    scene.store.failing["endpoint"] = RuntimeError("broken")
+    other = await scene.create()
+    await scene.deliver(other)
+    scene.store.failing.clear()
+    await scene.control(scene.around.iam_url, "down", {"status": 503})
+    scene.token("operator", "initech")
+    await scene.call("operator", "GET", CONNECTIONS, tenant="initech")
+    await scene.control(scene.around.iam_url, "up", {})
+    await scene.arrived(3)
+    await scene.http.get(f"{scene.url}/metrics")
+    signatures = [one.header("x-hub-signature-256") or "" for one in (request, forged)]
+    return connection.webhook_url.rpartition("/")[2], [
+        wrong_token,
+        "a secret of a forger",
+        connection.secret.value.decode(),
+        scene.around.github_token.value.decode(),
+        scene.around.iam_secret.value.decode(),
+        "approved-for-development",
+        "valid_token_acme",
+        *(signature.removeprefix("sha256=") for signature in signatures),
+        *(scene.token(role) for role in ("tenant_admin", "module")),
+        scene.token("operator", "initech"),
+    ]
+
+
+async def test_sec_ia_01_no_secret_leaves_through_logs_answers_rows_or_reprs(
+    opened: Opened, tmp_path: Path
+) -> None:
+    """SEC-IA-01, P8: the log at debug level, every answer, every byte of the database, and the settings' repr."""
+    listening = Listening()
+    async with running(opened, opened.settings()) as scene:
+        scene.http.event_hooks = {"response": [listening]}
+        token, secrets = await busy(scene)
+        log = scene.log.getvalue()
+        shown = repr(scene.node.settings) + repr(scene.node.edge.webhooks.endpoints)
+
+    rows = b"".join(path.read_bytes() for path in tmp_path.glob("store.db*"))
+    answers = "\n".join(listening.texts)
+    for secret in secrets:
+        assert len(secret) >= 16
+        assert secret not in log
+        assert secret not in answers
+        assert secret not in shown
+        assert secret.encode() not in rows
+    assert token not in log
+    assert token not in shown
+    assert token.encode() not in rows
+    assert "request.crashed" in log
+    assert "webhook.rejected" in log
+    assert b"pull_request" in rows  # it is the right file
+    assert len(listening.texts) > 15
