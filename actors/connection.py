@@ -15,13 +15,14 @@ from actors.outbound import Errand, carry_out
 from actors.platform.errors import PlatformError
 from actors.ports import Ports
 from adapters.contract import Adapter, NeedsLogin, Request, Response, Secret
-from persistence.errors import FencedError, StoreUnavailableError
+from persistence.errors import ConflictError, FencedError, StoreUnavailableError
 from persistence.records import (
     ActionRecord,
     ConnectionRecord,
     ConnectionState,
     DeliveryRecord,
     Lease,
+    SettledDelivery,
 )
 from runtime import Actor, Context
 
@@ -126,22 +127,38 @@ class ConnectionActor(Actor):
 
     async def _settle_deliveries(self) -> None:
         """Settle one batch; a full one means there may be more, which is the next message's work."""
-        most = self._ports.pace.deliveries_at_once
+        again = bool(self._claimed)
         # Claimed again, they would count as having killed their actor, though it was the store that failed.
-        records = self._claimed or await self._ports.store.claim_deliveries(self._held, limit=most)
-        if not records:
+        self._claimed = self._claimed or await self._ports.store.claim_deliveries(
+            self._held, limit=self._ports.pace.deliveries_at_once
+        )
+        if not self._claimed:
             return
-        self._claimed = records
+        settled = self._normalised(self._claimed)
+        try:
+            self._lease = await self._ports.store.settle(
+                self._held, settled, now=self._ports.clock.now()
+            )
+        except ConflictError:
+            if not again:
+                raise
+            # The try before had happened, and only its answer was lost (no signal in it, or the lease would be behind).
+        self._tell(self._claimed, settled)
+        self._claimed = ()
+        self._ports.wake.signals(self._tenant_id)
+        self._context.tell_self(Work())
+
+    def _normalised(self, records: tuple[DeliveryRecord, ...]) -> tuple[SettledDelivery, ...]:
         source = inbound.Source(
             adapter=self._adapter,
             provider_id=self._active.provider_id,
             environment=self._ports.environment,
         )
-        settled = inbound.settle(records, source=source, sequence_no=self._held.sequence_no)
-        self._lease = await self._ports.store.settle(
-            self._held, settled, now=self._ports.clock.now()
-        )
-        self._claimed = ()
+        return inbound.settle(records, source=source, sequence_no=self._held.sequence_no)
+
+    def _tell(
+        self, records: tuple[DeliveryRecord, ...], settled: tuple[SettledDelivery, ...]
+    ) -> None:
         labels = (self._active.provider_id, self._tenant_id)
         self._ports.metrics.normalised.labels(*labels).inc(len(records))
         for delivery, record in zip(settled, records, strict=True):
@@ -149,8 +166,6 @@ class ConnectionActor(Actor):
                 self._log.warning(
                     "delivery.parked", correlation_id=record.event_id, reason=delivery.parked
                 )
-        self._ports.wake.signals(self._tenant_id)
-        self._context.tell_self(Work())
 
     async def _start_actions(self) -> None:
         """Start what is due and has room; set the alarm for what is due later."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import timedelta
+from typing import cast
 from urllib.parse import urljoin, urlsplit
 
 import httpx
@@ -83,16 +85,27 @@ class Transport:
         ]
         asked = httpx.Request(request.method, url, headers=headers, content=request.body)
         sent = self.client.send(asked, stream=True, follow_redirects=False)
-        async with aclosing(await sent) as answer, aclosing(answer.aiter_bytes()) as chunks:
+        async with aclosing(await sent) as answer:
             if answer.headers.get("content-encoding", "identity") != "identity":
                 raise MaybeSentError("the answer is compressed, which was not asked for")
-            body = bytearray()
-            async for chunk in chunks:
-                body += chunk
-                if len(body) > ANSWER_LIMIT_BYTES:
-                    raise MaybeSentError(f"the answer is over {ANSWER_LIMIT_BYTES} bytes")
-            headers = tuple((name.lower(), value) for name, value in answer.headers.multi_items())
-            return Response(status=answer.status_code, headers=headers, body=bytes(body))
+            return Response(
+                status=answer.status_code,
+                headers=tuple(
+                    (name.lower(), value) for name, value in answer.headers.multi_items()
+                ),
+                body=await _whole(answer),
+            )
+
+
+async def _whole(answer: httpx.Response) -> bytes:
+    body = bytearray()
+    chunks = cast("AsyncGenerator[bytes, None]", answer.aiter_bytes())
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            body += chunk
+            if len(body) > ANSWER_LIMIT_BYTES:
+                raise MaybeSentError(f"the answer is over {ANSWER_LIMIT_BYTES} bytes")
+    return bytes(body)
 
 
 def _absolute(url: str, base_url: str) -> str:

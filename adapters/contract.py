@@ -38,7 +38,7 @@ class Request:
 
     method: str
     url: str
-    headers: Headers = ()
+    headers: Headers = field(default=(), repr=False)
     body: bytes = field(default=b"", repr=False)
     writes: bool = False
 

@@ -22,14 +22,8 @@ def checked_base_url(url: str, *, development: bool) -> str:
     Raises:
         InvalidError: naming ``base_url``.
     """
-    if _UNPRINTABLE.search(url):
-        raise InvalidError("must be printable ASCII without blanks", field=_FIELD)
-    try:
-        parts = urlsplit(url)
-        loopback = _is_loopback(parts)
-        _ = parts.port
-    except ValueError as error:
-        raise InvalidError("is no URL", field=_FIELD) from error
+    parts = _split(url)
+    loopback = _is_loopback(parts)
     if not parts.hostname or parts.scheme not in {"http", "https"}:
         raise InvalidError("must be an absolute https URL", field=_FIELD)
     if parts.username or parts.password or parts.query or parts.fragment:
@@ -42,6 +36,17 @@ def checked_base_url(url: str, *, development: bool) -> str:
     elif _is_private(parts):
         raise InvalidError("must not point into a private network", field=_FIELD)
     return url.rstrip("/")
+
+
+def _split(url: str) -> SplitResult:
+    if _UNPRINTABLE.search(url):
+        raise InvalidError("must be printable ASCII without blanks", field=_FIELD)
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as error:
+        raise InvalidError("is no URL", field=_FIELD) from error
+    return parts
 
 
 def _address(parts: SplitResult) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

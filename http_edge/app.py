@@ -52,9 +52,7 @@ def build_app(edge: Edge) -> QuartTrio:
     app = QuartTrio("integration_adapters", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = None  # each reader has its own bound
     app.config["PROPAGATE_EXCEPTIONS"] = False
-    app.url_map.merge_slashes = (
-        False  # a path that is not ours is not found, rather than redirected
-    )
+    app.url_map.merge_slashes = False  # not found, rather than redirected
     app.logger.handlers.clear()
     app.logger.disabled = True  # what Quart would log, the error routes below log
     _webhook_routes(app, edge)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -52,7 +52,7 @@ NEVER = Timetable(
     every=timedelta(hours=1), sweep_every=timedelta(hours=1), replay_window=DAY, retention=DAY
 )
 
-Answer = Callable[[httpx.Request], Awaitable[httpx.Response]]
+Answer = Callable[[httpx.Request], Coroutine[None, None, httpx.Response]]
 
 
 async def created(request: httpx.Request) -> httpx.Response:
@@ -214,8 +214,8 @@ class Scene:
             found = await self.store.inner.action(action.tenant_id, action.action_id)
             return found if found and found.state is not ActionState.QUEUED else None
 
-        record = await self.watch.until(look)
-        return record  # type: ignore[return-value]
+        record: ActionRecord = await self.watch.until(look)
+        return record
 
     async def counted(self, of: ConnectionRecord, **wanted: int) -> Accounting:
         """The connection's ledger once it counts what is wanted; that it adds up is checked (P9)."""
@@ -225,8 +225,8 @@ class Scene:
             as_wanted = all(getattr(entry, name) == number for name, number in wanted.items())
             return entry if as_wanted else None
 
-        found = await self.watch.until(look)
-        return found  # type: ignore[return-value]
+        entry: Accounting = await self.watch.until(look)
+        return entry
 
     async def ledger(self, of: ConnectionRecord) -> Accounting:
         """The connection's ledger; that it adds up is checked (P9)."""

@@ -17,6 +17,7 @@ from attrs import evolve
 from actors.platform.errors import PlatformUnavailableError
 from adapters.contract import Secret
 from persistence.records import ActionState
+from runtime import Backoff
 from tests.actors.scene import PACE, TOKEN, Scene, a_scene
 
 DONE, UNSURE = ActionState.DONE, ActionState.UNSURE
@@ -89,10 +90,10 @@ async def test_who_waits_for_an_action_is_told_when_it_ended(sqlite_url):
         await scene.ended(action)
 
 
-async def test_actions_on_one_target_run_in_order_and_on_different_ones_side_by_side(store_url):
+async def test_actions_on_one_target_run_in_order_and_on_different_ones_side_by_side(sqlite_url):
     provider = Provider()
     gate = provider.hold("slow")
-    async with a_scene(store_url, answer=provider) as scene, scene.node():
+    async with a_scene(sqlite_url, answer=provider) as scene, scene.node():
         connection = await scene.connect()
         slow = [scene.action(connection, "slow") for _ in range(3)]
         quick = [scene.action(connection, "quick") for _ in range(3)]
@@ -146,10 +147,12 @@ async def test_a_slow_provider_does_not_stop_what_comes_in(sqlite_url):
         assert (await scene.ended(action)).state is DONE
 
 
-async def test_what_is_postponed_is_tried_again_by_its_own_timer(store_url):
+async def test_what_is_postponed_is_tried_again_by_its_own_timer(sqlite_url):
     provider = Provider()
     provider.answers["/do/door"] = [httpx.Response(429), httpx.Response(429)]
-    async with a_scene(store_url, answer=provider) as scene, scene.node():
+    slower = Backoff(base=timedelta(milliseconds=300), cap=timedelta(milliseconds=300))
+    pace = evolve(PACE, retry=slower)
+    async with a_scene(sqlite_url, answer=provider, pace=pace) as scene, scene.node():
         connection = await scene.connect()
         action = scene.action(connection)
 

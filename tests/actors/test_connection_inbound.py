@@ -13,6 +13,7 @@ from attrs import evolve
 from actors import codec
 from actors.connection import Work, key_of
 from adapters.envelope import signal_id
+from persistence.errors import ConflictError
 from persistence.records import ConnectionState
 from tests.actors.scene import EPOCH, PACE, a_scene, envelope_for
 from tests.fakes.adapters import PoisonError
@@ -41,9 +42,9 @@ async def test_signals_leave_in_order_without_gaps_with_parked_ones_in_between(s
         assert len(scene.log.of("delivery.parked")) == 2
 
 
-async def test_signal_ids_are_a_function_of_connection_event_and_index(store_url):
+async def test_signal_ids_are_a_function_of_connection_event_and_index(sqlite_url):
     """P2 once-in."""
-    async with a_scene(store_url) as scene, scene.node():
+    async with a_scene(sqlite_url) as scene, scene.node():
         connection = await scene.connect()
 
         await scene.deliver(connection, *scene.deliveries(connection, TWO, ONE))
@@ -68,8 +69,8 @@ async def test_a_delivery_that_comes_twice_makes_one_signal(store_url):
         assert scene.signals.numbers == [1, 2]
 
 
-async def test_more_than_one_batch_is_settled_without_another_hint(store_url):
-    async with a_scene(store_url, pace=evolve(PACE, deliveries_at_once=3)) as scene, scene.node():
+async def test_more_than_one_batch_is_settled_without_another_hint(sqlite_url):
+    async with a_scene(sqlite_url, pace=evolve(PACE, deliveries_at_once=3)) as scene, scene.node():
         connection = await scene.connect()
 
         await scene.deliver(connection, *scene.deliveries(connection, *[ONE] * 10))
@@ -124,9 +125,9 @@ async def test_another_connection_does_not_notice_the_poison_of_its_neighbour(sq
         await scene.counted(ill, parked=1)
 
 
-async def test_ready_made_envelopes_keep_their_place_among_the_others(store_url):
+async def test_ready_made_envelopes_keep_their_place_among_the_others(sqlite_url):
     """P5; PRD 11.3: what a module hands us is numbered like everything else."""
-    async with a_scene(store_url) as scene, scene.node():
+    async with a_scene(sqlite_url) as scene, scene.node():
         connection = await scene.connect()
         first, last = scene.deliveries(connection, ONE, TWO)
         ready = codec.ready_made(
@@ -221,11 +222,45 @@ async def test_a_settle_whose_answer_is_lost_makes_no_signal_twice(store_url):
         assert scene.signals.numbers == [1, 2, 3]
 
 
+async def test_a_settle_without_a_signal_whose_answer_is_lost_ends_each_delivery_once(store_url):
+    """P9: nothing in the lease tells that it happened, but the deliveries do."""
+    async with a_scene(store_url) as scene, scene.node():
+        connection = await scene.connect()
+        scene.store.fail("settle", after=True)
+
+        await scene.deliver(connection, *scene.deliveries(connection, MALFORMED, NONE))
+
+        await scene.counted(connection, forwarded=1, parked=1)
+        await scene.watch.until(lambda: scene.store.calls["settle"] == 2)
+        assert scene.recorder.crashes == []
+
+
+async def test_a_delivery_that_repeats_another_s_signal_is_a_bug_that_blocks_nothing(sqlite_url):
+    """Two events that a module gave one signal id: the second is set aside as poison."""
+    async with a_scene(sqlite_url) as scene, scene.node():
+        connection = await scene.connect()
+        first, last = scene.deliveries(connection, ONE, ONE)
+        twin = codec.ready_made(
+            envelope_for(connection, signal_id(connection.connection_id, "event-1", 0)),
+            delivery_id=uuid4(),
+            connection_id=connection.connection_id,
+            now=EPOCH,
+        )
+
+        await scene.deliver(connection, first)
+        await scene.counted(connection, forwarded=1)
+        await scene.deliver(connection, twin)
+        await scene.deliver(connection, last)
+
+        await scene.counted(connection, forwarded=2, parked=1)
+        assert [type(error) for error in scene.recorder.crashes] == [ConflictError] * 3
+
+
 @pytest.mark.parametrize(
     "state", [ConnectionState.PENDING_VERIFICATION, ConnectionState.SUSPENDED]
 )
-async def test_only_an_active_connection_works(store_url, state):
-    async with a_scene(store_url) as scene, scene.node():
+async def test_only_an_active_connection_works(sqlite_url, state):
+    async with a_scene(sqlite_url) as scene, scene.node():
         connection = await scene.connect(state=state)
 
         await scene.deliver(connection, *scene.deliveries(connection, ONE))

@@ -27,9 +27,9 @@ async def all_sent(scene: Scene) -> None:
     await scene.watch.until(look)
 
 
-async def test_every_receipt_arrives_once_in_batches(store_url):
+async def test_every_receipt_arrives_once_in_batches(sqlite_url):
     pace = evolve(PACE, receipts_at_once=3)
-    async with a_scene(store_url, pace=pace) as scene:
+    async with a_scene(sqlite_url, pace=pace) as scene:
         await receipts(scene, 7)
 
         async with scene.node():

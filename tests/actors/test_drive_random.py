@@ -57,7 +57,7 @@ async def lived(
     faults=st.lists(_FAULTS, max_size=7).map(tuple),
     deaths=st.lists(st.integers(min_value=1, max_value=30), max_size=4),
 )
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_never_two_effects_and_an_end_that_tells_the_truth(kind, faults, deaths):
     effects, outcome = trio.run(
         lived, kind, faults, deaths, clock=trio.testing.MockClock(autojump_threshold=0)

@@ -158,9 +158,7 @@ async def test_a_producer_that_pm3_forgot_is_registered_again_and_its_signals_se
 
         await scene.counted(first, forwarded=2, parked=0)
         await scene.counted(second, forwarded=1, parked=0)
-        assert set(scene.signals.producers) == {
-            str(one.connection_id) for one in (first, second)
-        }
+        assert set(scene.signals.producers) == {str(one.connection_id) for one in (first, second)}
         producer = scene.signals.producers[str(first.connection_id)]
         assert producer.name == first.display_name
         assert producer.signal_types

@@ -123,7 +123,11 @@ def test_every_error_of_httpx_is_judged():
     """A new one in a new version must be looked at."""
 
     def leaves(kind: type[Exception]) -> set[type[Exception]]:
-        return {kind} if not kind.__subclasses__() else set().union(*map(leaves, kind.__subclasses__()))
+        return (
+            {kind}
+            if not kind.__subclasses__()
+            else set().union(*map(leaves, kind.__subclasses__()))
+        )
 
     ours = {*NOT_SENT, *MAYBE_SENT}
     never_here = {httpx.TooManyRedirects, httpx.HTTPStatusError}

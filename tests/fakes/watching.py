@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Callable
+from typing import Any
 
 import trio
-
-Found = TypeVar("Found")
 
 DEADLINE_S = 10
 
@@ -25,13 +23,13 @@ class Watch:
         self._noticed += 1
         self._lot.unpark_all()
 
-    async def until(self, look: Callable[[], Found | Awaitable[Found]]) -> Found:
-        """Wait until ``look`` finds something true, and return it; TooSlowError after ten seconds."""
+    async def until(self, look: Callable[[], Any]) -> Any:
+        """Wait until ``look`` (or what it awaits) finds something true, and return it; TooSlowError after ten seconds."""
         with trio.fail_after(DEADLINE_S):
             while True:
                 before = self._noticed
                 found = look()
-                value: Found = await found if inspect.isawaitable(found) else found
+                value = await found if inspect.isawaitable(found) else found
                 if value:
                     return value
                 if self._noticed == before:

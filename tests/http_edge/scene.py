@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from io import StringIO
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import httpx
 import orjson
@@ -20,6 +21,7 @@ from hypercorn.trio import serve as serve_hypercorn
 from adapters.contract import Request, Secret
 from http_edge import surroundings
 from http_edge.app import build_app
+from http_edge.asgi import finishing
 from http_edge.assembly import Node, Outside, assemble
 from http_edge.logs import make_log
 from http_edge.node import new_id
@@ -270,7 +272,7 @@ class Opened:
             "IA_BIND": "127.0.0.1:0",
             "IA_UPKEEP_EVERY": "0.2",
         }
-        return evolve(load(environ), **changes)  # type: ignore[misc, arg-type]
+        return evolve(load(environ), **changes)  # type: ignore[arg-type]
 
 
 @asynccontextmanager
@@ -338,11 +340,41 @@ async def _listen(
     config.bind = [f"fd://{listening.detach()}"]
     config.errorlog = config.accesslog = None
     await serve_hypercorn(
-        build_app(node.edge),
+        finishing(build_app(node.edge)),
         config,
         shutdown_trigger=trio.sleep_forever,
         task_status=task_status,
     )
+
+
+def resigned(body: bytes, event: str = "pull_request") -> Request:
+    secret = Secret(value=WEBHOOK_SECRET.encode())
+    return signed("github", event, body, secret=secret, event_id=str(new_id()))
+
+
+async def send_chunked(
+    url: str, *, megabytes: int, headers: Mapping[str, str], until: bytes
+) -> bytes:
+    """Send a body of no declared length, byte by byte on the wire; gives the answer up to ``until``."""
+    address = urlsplit(url)
+    stream = await trio.open_tcp_stream("127.0.0.1", address.port or 0)
+    lines = [f"{name}: {value}" for name, value in headers.items()]
+    head = [f"POST {address.path} HTTP/1.1", "host: x", "transfer-encoding: chunked", *lines]
+
+    async def send() -> None:
+        await stream.send_all("\r\n".join([*head, "", ""]).encode())
+        with suppress(trio.BrokenResourceError):  # it may hang up on what it will not read
+            for _ in range(megabytes):
+                await stream.send_all(b"100000\r\n" + b" " * 0x100000 + b"\r\n")
+
+    async with stream, trio.open_nursery() as nursery:
+        nursery.start_soon(send)
+        answer = b""
+        with trio.fail_after(PATIENCE_S):
+            while until not in answer:
+                answer += await stream.receive_some(65_536)
+        nursery.cancel_scope.cancel()
+    return answer
 
 
 def error_of(answer: httpx.Response) -> dict[str, Any]:

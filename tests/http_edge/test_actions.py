@@ -206,10 +206,12 @@ async def test_waiting_ends_when_the_time_is_over(scene: Scene) -> None:
     assert answer.json()["status"] == "queued"
 
 
-async def test_a_waiting_caller_learns_of_an_end_that_nobody_announced(scene: Scene) -> None:
+async def test_a_waiting_caller_learns_of_an_end_that_nobody_announced(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Another node may end the action: the store is looked at each second."""
     connection = await scene.active()
-    scene.node.ports.announcements.announce = lambda _: None  # type: ignore[method-assign]
+    monkeypatch.setattr(scene.node.ports.announcements, "announce", lambda _: None)
 
     with trio.fail_after(14):
         answer = await execute(scene, connection, "elsewhere", wait=True)

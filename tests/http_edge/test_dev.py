@@ -39,7 +39,7 @@ def somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 async def developing(monkeypatch: pytest.MonkeyPatch, bind: str) -> AsyncIterator[str]:
     """Run the development node until the block ends; gives what it told its user."""
     telling, told = trio.open_memory_channel[str](1)
-    monkeypatch.setattr(dev.click, "echo", telling.send_nowait)
+    monkeypatch.setattr("http_edge.dev.click.echo", telling.send_nowait)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(dev.main, {"IA_BIND": bind, "IA_LOG_LEVEL": "error"})
         with trio.fail_after(PATIENCE_S):
@@ -82,7 +82,7 @@ async def test_what_a_newcomer_is_told_works(
         assert commented.json()["status"] == "done"
 
 
-def pull_request():  # type: ignore[no-untyped-def]
+def pull_request():
     body = made_payload("pull_request.opened", 1, at=EPOCH)
     secret = Secret(value=b"webhook-secret")
     return signed("github", "pull_request", body, secret=secret, event_id="guid-1")

@@ -100,7 +100,7 @@ async def test_p9_the_metrics_count_every_delivery_and_the_difference_is_0(scene
         assert label in answer.text
 
 
-def unusable():  # type: ignore[no-untyped-def]
+def unusable():
     """A well-signed pull request without its number: verified, and of no use."""
     body = orjson.dumps({"action": "opened", "pull_request": {"title": "x"}})
     secret = Secret(value=WEBHOOK_SECRET.encode())

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import httpx
+import trio
 
-from adapters.contract import Secret
+from adapters.contract import Request, Secret
 from tests.http_edge.scene import CONNECTIONS, EVENTS, EXECUTE, Opened, Scene, running
 
 
@@ -64,6 +65,10 @@ async def busy(scene: Scene) -> tuple[str, list[str]]:
     ]
 
 
+def everything_in(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in folder.glob("store.db*"))
+
+
 async def test_sec_ia_01_no_secret_leaves_through_logs_answers_rows_or_reprs(
     opened: Opened, tmp_path: Path
 ) -> None:
@@ -75,7 +80,7 @@ async def test_sec_ia_01_no_secret_leaves_through_logs_answers_rows_or_reprs(
         log = scene.log.getvalue()
         shown = repr(scene.node.settings) + repr(scene.node.edge.webhooks.endpoints)
 
-    rows = b"".join(path.read_bytes() for path in tmp_path.glob("store.db*"))
+    rows = await trio.to_thread.run_sync(everything_in, tmp_path)
     answers = "\n".join(listening.texts)
     for secret in secrets:
         assert len(secret) >= 16
@@ -90,3 +95,9 @@ async def test_sec_ia_01_no_secret_leaves_through_logs_answers_rows_or_reprs(
     assert "webhook.rejected" in log
     assert b"pull_request" in rows  # it is the right file
     assert len(listening.texts) > 15
+
+
+def test_p8_a_request_never_shows_its_credentials() -> None:
+    request = Request(method="GET", url="/user", headers=(("authorization", "Bearer s3cret"),))
+
+    assert "s3cret" not in repr(request)

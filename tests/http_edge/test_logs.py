@@ -58,7 +58,8 @@ def test_sec_ia_01_what_looks_like_a_credential_is_masked_wherever_it_stands() -
     token = "ghp_" + "a1B2" * 9
     error = RuntimeError(f"refused {token}")
 
-    log.info(f"event {token}", field=token, nested={"deep": [token]}, secret=Secret(value=b"hush"))
+    event = f"event {token}"
+    log.info(event, field=token, nested={"deep": [token]}, secret=Secret(value=b"hush"))
     log.error("crashed", exc_info=error)
 
     assert token not in out.getvalue()

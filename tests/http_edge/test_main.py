@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import socket
@@ -26,8 +25,6 @@ from http_edge.surroundings import Ports
 from tests.actors.platform.world import EPOCH
 from tests.http_edge.test_settings import LEAST
 
-FORGOTTEN_SOCKET = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-"""Hypercorn does not close the socket that it could not bind; the collector does."""
 NOTHING = {name: None for name in os.environ if name.startswith("IA_")}
 
 
@@ -80,47 +77,45 @@ def test_migrate_brings_a_database_to_the_schema_and_says_so(tmp_path: Path) -> 
     assert first.output.startswith("at revision ")
 
 
-def test_a_database_that_is_none_is_told_in_a_line_and_exits_1(tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["migrate", "serve"])
+def test_a_database_that_is_none_is_told_in_a_line_and_exits_1(
+    tmp_path: Path, command: str
+) -> None:
     (tmp_path / "broken.db").write_bytes(b"no database" * 100)
 
-    result = call("migrate", **LEAST, IA_DATABASE_URL=f"sqlite:///{tmp_path}/broken.db")
+    result = call(command, **LEAST, IA_DATABASE_URL=f"sqlite:///{tmp_path}/broken.db")
 
     assert result.exit_code == 1
     assert result.stderr.startswith("StoreUnavailableError: can not migrate")
     assert len(result.stderr.splitlines()) == 1
 
 
-@FORGOTTEN_SOCKET
-def test_serve_on_a_port_that_is_taken_is_told_and_exits_1(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        result = call(
-            "serve",
-            **LEAST,
-            IA_DATABASE_URL=f"sqlite:///{tmp_path}/x.db",
-            IA_BIND=f"127.0.0.1:{taken.getsockname()[1]}",
-        )
-        gc.collect()
+def serving(tmp_path: Path, bind: str) -> subprocess.Popen[str]:
+    environ = {name: value for name, value in os.environ.items() if name not in NOTHING}
+    database = f"sqlite:///{tmp_path}/x.db"
+    return subprocess.Popen(
+        [sys.executable, "-m", "http_edge", "serve"],
+        env={**environ, **LEAST, "IA_DATABASE_URL": database, "IA_BIND": bind},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
-    assert result.exit_code == 1
-    assert "OSError" in result.stderr
-    assert "Traceback" not in result.stderr
+
+def test_serve_on_a_port_that_is_taken_is_told_and_exits_1(tmp_path: Path) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        serving(tmp_path, f"127.0.0.1:{taken.getsockname()[1]}") as process,
+    ):
+        _, told = process.communicate(timeout=30)
+
+    assert process.returncode == 1
+    assert "OSError: " in told
+    assert "Traceback" not in told
 
 
 def test_p11_serve_ends_with_0_on_sigterm(tmp_path: Path) -> None:
     """P11: the process, as its manager sees it."""
-    environ = {name: value for name, value in os.environ.items() if name not in NOTHING}
-    environ |= {
-        **LEAST,
-        "IA_DATABASE_URL": f"sqlite:///{tmp_path}/x.db",
-        "IA_BIND": "127.0.0.1:0",
-    }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "http_edge", "serve"],
-        env=environ,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    with process:
+    with serving(tmp_path, "127.0.0.1:0") as process:
         assert process.stderr is not None
         for line in process.stderr:
             if "node.listening" in line:
@@ -151,7 +146,7 @@ class Hook:
                 self.end_headers()
                 self.wfile.write(b"understood")
 
-            def log_message(self, format: str, *arguments: object) -> None:
+            def log_message(self, *arguments: object) -> None:
                 """Stay silent."""
 
         self.server = HTTPServer(("127.0.0.1", 0), Handler)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
-import socket
 import sqlite3
 import ssl
 from collections.abc import AsyncIterator
@@ -202,15 +200,6 @@ async def test_a_database_server_that_is_not_there_is_a_clear_store_error(opened
         await node.run(opened.settings(database_url=url))
 
     assert "s3cret" not in str(refused_with.value)
-
-
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-async def test_a_port_that_is_taken_is_an_os_error_and_nothing_runs_on(opened: Opened) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        bind = f"127.0.0.1:{taken.getsockname()[1]}"
-        with pytest.RaisesGroup(OSError, allow_unwrapped=True, flatten_subgroups=True):
-            await node.run(opened.settings(bind=bind, drain=timedelta(seconds=1)))
-    gc.collect()  # Hypercorn does not close the socket that it could not bind
 
 
 async def test_ids_are_ordered_by_time() -> None:

@@ -42,7 +42,7 @@ class NoRows:
 
 
 def platform(answering: Answering, **changes: object) -> Platform:
-    settings: Settings = evolve(load(LEAST), **changes)  # type: ignore[misc, arg-type]
+    settings: Settings = evolve(load(LEAST), **changes)  # type: ignore[arg-type]
     client = httpx.AsyncClient(transport=httpx.MockTransport(answering._reply))
     world = World(clock=HandClock(), ids=counting_ids(), entropy=seeded_entropy())
     return connect(settings, NoRows(), client, world)  # type: ignore[arg-type]
