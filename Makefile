@@ -4,8 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(shell cksum requirements-dev.lock pyproject.toml | cksum | cut -d' ' -f1)
 
-# 127 wants another HTTP client than httpx. 910 (always a checkpoint) is for the parts that others build loops on.
-ASYNC1 := --disable=ASYNC127 --startable-in-context-manager=run,_live,serve_simulator --enable=ASYNC1
+# 124: Quart wants coroutines. 127 wants another HTTP client than httpx. 910 (always a checkpoint) is for the parts that others build loops on.
+ASYNC1 := --disable=ASYNC124,ASYNC127 --startable-in-context-manager=run,_live,serve_simulator --enable=ASYNC1
+
+# Much of a test's time is waiting for a disk, a socket or a process.
+SIDE_BY_SIDE := --numprocesses=3
 
 .PHONY: demo test check run bench lock clean fix
 
@@ -20,7 +23,7 @@ demo: $(STAMP)  ## the main job, end to end, on the embedded default
 	$(BIN)/integration-adapters demo
 
 test: $(STAMP)  ## the tests, on SQLite and on a PostgreSQL they start themselves
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q $(SIDE_BY_SIDE)
 
 run: $(STAMP)  ## a development node with every neighbour simulated, until Ctrl-C
 	$(BIN)/integration-adapters dev
@@ -35,10 +38,7 @@ check: $(STAMP)  ## all that CI runs
 	$(BIN)/flake8-async $(ASYNC1),ASYNC910 $$(git ls-files 'runtime/*.py' 'persistence/*.py')
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -q
-	$(BIN)/coverage combine --quiet
-	$(BIN)/coverage report
+	$(BIN)/python -m pytest -q $(SIDE_BY_SIDE) --cov --cov-report=term
 
 fix: $(STAMP)
 	$(BIN)/ruff check --fix .

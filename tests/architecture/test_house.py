@@ -167,7 +167,9 @@ def test_an_import_against_the_layers_is_caught(
     tmp_path: Path, path: str, planted: str, broken: str
 ) -> None:
     for folder in FOLDERS:
-        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__")
+        )
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     (tmp_path / path).write_text(planted)
 

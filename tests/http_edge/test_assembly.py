@@ -27,21 +27,3 @@ async def test_a_node_works_the_same_on_each_engine(store_url: str) -> None:
         assert signal["sequence_no"] == 1
         ledger = await scene.ledger()
         assert (ledger["forwarded"], ledger["duplicate"], ledger["difference"]) == (1, 1, 0)
-
-
-async def test_two_nodes_on_one_database_do_not_mind_each_other(store_url: str) -> None:
-    """P2, P10: whichever takes a delivery, its signal leaves once, and the numbers have no gap."""
-    async with neighbours(store_url) as opened:
-        settings = opened.settings()
-        async with running(opened, settings) as one, running(opened, settings) as other:
-            connection = await one.active()
-            path = connection.webhook_url.removeprefix(one.url)
-
-            for number in range(3):
-                request = one.delivery(connection, event_id=f"guid-{number}")
-                answers = [await node.post(node.url + path, request) for node in (one, other)]
-                assert [answer.status_code for answer in answers] == [202, 200]
-            signals = await one.arrived(3)
-
-    assert [signal["correlation_id"] for signal in signals] == ["guid-0", "guid-1", "guid-2"]
-    assert [signal["sequence_no"] for signal in signals] == [1, 2, 3]

@@ -76,7 +76,9 @@ async def test_p4_kill_9_while_a_comment_waits_for_its_answer_makes_one_comment(
     ended = await stage.action_ended(action["action_id"], within_s=_PATIENCE_S)
 
     assert ended["status"] == "done"
-    assert ended["reference"]["url"].startswith("https://github.com/acme/rocket/pull/2#issuecomment-")
+    assert ended["reference"]["url"].startswith(
+        "https://github.com/acme/rocket/pull/2#issuecomment-"
+    )
     assert await stage.comments("killed") == 1
 
 
