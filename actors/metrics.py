@@ -27,9 +27,6 @@ class Metrics:
         )
         self.errors = self._counter("errors", "Errors by type", "error_type")
         self.crashes = self._counter("actor_crashes", "Actors that crashed", "kind")
-        self.circuit_opens = self._counter(
-            "circuit_opens", "Circuit breakers opened", "provider", "tenant"
-        )
         self.latency = Histogram(
             f"{_PREFIX}_latency_seconds",
             "Time of an operation",

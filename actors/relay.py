@@ -38,7 +38,7 @@ class SignalRelay(Courier):
             for record in records
         )
         await store.settle_signals(self.tenant_id, relayed, now=self.ports.clock.now())
-        self._tell(records, relayed)
+        self._tell(records, relayed, verdicts)
         return len(records) == most
 
     async def _ingest(self, records: Sequence[OutboxRecord]) -> Mapping[UUID, Verdict]:
@@ -74,20 +74,26 @@ class SignalRelay(Courier):
                 registered = True
         return registered
 
-    def _tell(self, records: Sequence[OutboxRecord], relayed: Sequence[RelayedSignal]) -> None:
+    def _tell(
+        self,
+        records: Sequence[OutboxRecord],
+        relayed: Sequence[RelayedSignal],
+        verdicts: Mapping[UUID, Verdict],
+    ) -> None:
+        """Count and tell; of a refusal the code only, PM-3's text may quote the signal (P8)."""
         parked = [signal for signal in relayed if signal.parked is not None]
         counted = self.ports.metrics.forwarded
         counted.labels(self.tenant_id, "forwarded").inc(len(relayed) - len(parked))
         counted.labels(self.tenant_id, "parked").inc(len(parked))
-        of = {record.outbox_id: record for record in records}
-        for signal in parked:
-            record = of[signal.outbox_id]
-            self.log.warning(
-                "signal.parked",
-                connection=str(record.connection_id),
-                signal_id=record.signal_id,
-                reason=signal.parked,
-            )
+        for record in records:
+            verdict = verdicts[record.outbox_id]
+            if isinstance(verdict, RejectedSignal):
+                self.log.warning(
+                    "signal.parked",
+                    connection=str(record.connection_id),
+                    signal_id=record.signal_id,
+                    code=verdict.code,
+                )
 
 
 async def producer_of(ports: Ports, tenant_id: str, connection_id: UUID) -> Producer | None:

@@ -18,6 +18,7 @@ from http_edge.answers import json_response
 from http_edge.bodies import ActionBody, structure
 from http_edge.errors import EdgeError, InvalidError, NotFoundError
 from http_edge.management import OUTBOUND, owned
+from persistence.errors import ConflictError
 from persistence.records import (
     ActionRecord,
     ActionState,
@@ -43,7 +44,11 @@ async def execute(
     """
     body = structure(raw, ActionBody)
     connection = await _usable(caller, body, ports)
-    record, fresh = await ports.store.enqueue(_checked(body, connection, ports, expiry))
+    action = _checked(body, connection, ports, expiry)
+    if connection.state is ConnectionState.ACTIVE:
+        record, fresh = await ports.store.enqueue(action)
+    else:
+        record, fresh = await _known(action, connection, ports), False
     if fresh:
         ports.wake.connection(record.tenant_id, record.connection_id)
     wait = waiting_time(prefer)
@@ -112,11 +117,21 @@ async def _usable(caller: Caller, body: ActionBody, ports: Ports) -> ConnectionR
         )
     if OUTBOUND not in connection.capabilities:
         raise EdgeError(422, "CAPABILITY_MISSING", f"the connection has no capability {OUTBOUND}")
-    if connection.state is not ConnectionState.ACTIVE:
+    return connection
+
+
+async def _known(action: NewAction, connection: ConnectionRecord, ports: Ports) -> ActionRecord:
+    """The same request of an earlier time: a connection that is active no more takes no new ones."""
+    record = await ports.store.action_of_key(
+        action.tenant_id, action.connection_id, action.idempotency_key
+    )
+    if record is None:
         raise EdgeError(
             409, "CONNECTION_NOT_ACTIVE", f"the connection is {connection.state.value}"
         )
-    return connection
+    if record.digest != action.digest:
+        raise ConflictError("the idempotency key is taken by another action")
+    return record
 
 
 def _checked(

@@ -8,7 +8,6 @@ forgotten, after that it goes on to its end. What it saves: docs/benchmarks.md.
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator
-from types import TracebackType
 from typing import Any
 
 import trio
@@ -33,24 +32,6 @@ _BODY_DEADLINE_S = 30.0
 
 class _HungUpError(Exception):
     """The caller went away before its body was whole."""
-
-
-class _Failure:
-    """Keeps what goes wrong inside of it, to be raised again where errors are told; cancellation passes."""
-
-    error: Exception | None = None
-
-    def __enter__(self) -> _Failure:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> bool:
-        self.error = error if isinstance(error, Exception) else None
-        return self.error is not None
 
 
 @define
@@ -81,12 +62,14 @@ def in_front_of(quart: ASGIFramework, ports: WebhookPorts) -> ASGIFramework:
             await quart(scope, receive, send)
             return
         call = _call(scope, place, receive)
-        with _Failure() as failure:
+        try:
             response = await accept(call, ports)
-        if failure.error is None:
+        except _HungUpError:
+            return
+        except Exception as error:  # noqa: BLE001 - not handled here: Quart's route raises it again
+            await quart(_failed(scope, error), receive, send)
+        else:
             await _answer(response, send)
-        elif not isinstance(failure.error, _HungUpError):
-            await quart(_failed(scope, failure.error), receive, send)
 
     return application
 

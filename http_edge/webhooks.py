@@ -79,6 +79,7 @@ async def accept(call: Call, ports: WebhookPorts) -> Response:
     Raises:
         EdgeError, AdapterError, StoreError, PlatformError: see ``http_edge.errors`` for what each answers.
     """
+    started = ports.clock.now()
     endpoint = await _endpoint(call, ports)
     try:
         response = await _accept(call, endpoint, ports)
@@ -88,6 +89,8 @@ async def accept(call: Call, ports: WebhookPorts) -> Response:
     except StoreError:
         _count(endpoint, "unavailable", ports)
         raise
+    took = ports.clock.now() - started
+    ports.metrics.latency.labels("webhook", call.provider_id).observe(took.total_seconds())
     return response
 
 

@@ -32,6 +32,10 @@ _ENQUEUE = shared(
     RETURNING *"""
 )
 _ACTION = shared("SELECT * FROM normalised_actions WHERE tenant_id = $1 AND action_id = $2")
+_OF_KEY = shared(
+    """SELECT * FROM normalised_actions
+    WHERE tenant_id = $1 AND connection_id = $2 AND idempotency_key = $3"""
+)
 _HEADS = """FROM normalised_actions a WHERE a.tenant_id = $1 AND a.connection_id = $2 AND a.state = 'queued'
     AND NOT EXISTS (SELECT 1 FROM normalised_actions b WHERE b.tenant_id = $1 AND b.connection_id = $2
         AND b.state = 'queued' AND b.target_key = a.target_key AND b.position < a.position)"""
@@ -102,6 +106,11 @@ def enqueued_of(rows: Sequence[Row]) -> tuple[ActionRecord, bool]:
 def one(tenant_id: str, action_id: UUID) -> Query:
     """The tenant's action of that id."""
     return query(_ACTION, tenant_id, action_id)
+
+
+def of_key(tenant_id: str, connection_id: UUID, idempotency_key: str) -> Query:
+    """The action that the connection has under that key."""
+    return query(_OF_KEY, tenant_id, connection_id, kept(idempotency_key))
 
 
 def due(lease: Lease, *, now: datetime, limit: int) -> Query:

@@ -219,6 +219,13 @@ class SqlStore:
         rows = await self._engine.ask(actions.one(tenant_id, action_id))
         return action_of(rows[0]) if rows else None
 
+    async def action_of_key(
+        self, tenant_id: str, connection_id: UUID, idempotency_key: str
+    ) -> ActionRecord | None:
+        """See ``ActionStore.action_of_key``."""
+        rows = await self._engine.ask(actions.of_key(tenant_id, connection_id, idempotency_key))
+        return action_of(rows[0]) if rows else None
+
     async def due_actions(
         self, lease: Lease, *, now: datetime, limit: int
     ) -> tuple[ActionRecord, ...]:

@@ -251,6 +251,12 @@ class ActionStore(Protocol):
         """The tenant's action of that id."""
         ...
 
+    async def action_of_key(
+        self, tenant_id: str, connection_id: UUID, idempotency_key: str
+    ) -> ActionRecord | None:
+        """The action that the tenant's connection has under that key."""
+        ...
+
     async def due_actions(
         self, lease: Lease, *, now: datetime, limit: int
     ) -> tuple[ActionRecord, ...]:

@@ -102,6 +102,8 @@ async def test_a_refused_signal_is_parked_with_its_code_and_stops_nothing(store_
         (told,) = scene.log.of("signal.parked")
         assert told["signal_id"] == waiting[1].signal_id
         assert told["connection"] == str(connection.connection_id)
+        assert told["code"] == "SCHEMA_VIOLATION"
+        assert "not like this" not in str(told)
         exposed = scene.ports.metrics.exposition(()).decode()
         assert 'signals_forwarded_total{status="parked",tenant="acme"} 1.0' in exposed
         assert 'signals_forwarded_total{status="forwarded",tenant="acme"} 3.0' in exposed

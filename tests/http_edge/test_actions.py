@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import httpx
 import orjson
@@ -13,6 +14,7 @@ import trio
 from http_edge.actions import LONGEST_WAIT, waiting_time
 from http_edge.surroundings import PULL_REQUEST, REPOSITORY
 from persistence.errors import StoreUnavailableError
+from persistence.records import ConnectionState
 from tests.http_edge.scene import EXECUTE, Connected, Scene, error_of
 
 WAIT = {"prefer": "wait=15"}
@@ -181,6 +183,31 @@ async def test_a_connection_that_is_not_active_is_409(scene: Scene) -> None:
 
     assert answer.status_code == 409
     assert error_of(answer)["code"] == "CONNECTION_NOT_ACTIVE"
+
+
+async def test_p4_a_repeated_action_is_answered_though_its_connection_is_active_no_more(
+    scene: Scene,
+) -> None:
+    """P4, UT-IA-04: what is new is refused, what is known is told."""
+    connection = await scene.active()
+    first = await execute(scene, connection, "known", wait=True)
+    await scene.store.change_state(
+        "acme",
+        UUID(connection.connection_id),
+        expected=(ConnectionState.ACTIVE,),
+        state=ConnectionState.SUSPENDED,
+        reason="unpaid",
+        now=scene.clock.now(),
+        receipt=None,
+    )
+
+    again = await execute(scene, connection, "known")
+    other = await execute(scene, connection, "known", payload={"body": "something else"})
+    new = await execute(scene, connection, "new")
+
+    assert (again.status_code, again.json()["action_id"]) == (200, first.json()["action_id"])
+    assert (other.status_code, error_of(other)["code"]) == (409, "CONFLICT")
+    assert (new.status_code, error_of(new)["code"]) == (409, "CONNECTION_NOT_ACTIVE")
 
 
 async def test_a_connection_without_the_capability_is_422(scene: Scene) -> None:

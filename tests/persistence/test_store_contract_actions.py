@@ -75,6 +75,18 @@ async def test_asking_again_with_the_same_key_finds_the_first(store: Store):
     assert len(await store.due_actions(lease, now=NOW, limit=9)) == 1
 
 
+async def test_an_action_is_found_by_its_key_in_its_own_connection_only(store: Store):
+    """P4, P6."""
+    lease = await leased(store)
+    asked = action(lease, "key")
+    record, _ = await store.enqueue(asked)
+
+    assert await store.action_of_key("acme", lease.connection_id, "key") == record
+    assert await store.action_of_key("acme", lease.connection_id, "other") is None
+    assert await store.action_of_key("acme", asked.action_id, "key") is None
+    assert await store.action_of_key("globex", lease.connection_id, "key") is None
+
+
 async def test_the_same_key_for_something_else_is_a_conflict(store: Store):
     """P4."""
     lease = await leased(store)
