@@ -19,6 +19,7 @@ from actors.platform.identity import Caller, Identity
 from adapters.contract import Request, Response
 from adapters.errors import AdapterError
 from http_edge import actions, events, health, management
+from http_edge.asgi import finishing
 from http_edge.auth import Permission, authenticate, demand
 from http_edge.bodies import BODY_LIMIT_BYTES
 from http_edge.errors import EdgeError, from_exception, to_response
@@ -60,7 +61,7 @@ def build_app(edge: Edge) -> QuartTrio:
     _internal_routes(app, edge)
     _health_routes(app, edge)
     _error_routes(app, edge)
-    app.asgi_app = in_front_of(app.asgi_app, edge.webhooks)  # type: ignore[method-assign, assignment]
+    app.asgi_app = in_front_of(finishing(app.asgi_app), edge.webhooks)  # type: ignore[method-assign, assignment]
     return app
 
 

@@ -24,7 +24,6 @@ from uuid_utils.compat import uuid7
 from adapters.contract import Manifest
 from adapters.registry import Registry
 from http_edge.app import build_app
-from http_edge.asgi import finishing
 from http_edge.assembly import Node, Outside, assemble
 from http_edge.logs import make_log
 from http_edge.platform import World, connect
@@ -96,9 +95,7 @@ async def _live(
         nursery.start_soon(watch)
         async with trio.open_nursery() as edge:
             serve = partial(serve_hypercorn, shutdown_trigger=over.wait)
-            bound = await edge.start(
-                serve, finishing(build_app(node.edge)), _config(node.settings)
-            )
+            bound = await edge.start(serve, build_app(node.edge), _config(node.settings))
             node.log.info("node.listening", address=bound[0])
             task_status.started(bound[0])
         await node.system.stop(drain=node.settings.drain * (1 - _EDGE_SHARE), reason="shutdown")

@@ -21,7 +21,6 @@ from hypercorn.trio import serve as serve_hypercorn
 from adapters.contract import Request, Secret
 from http_edge import surroundings
 from http_edge.app import build_app
-from http_edge.asgi import finishing
 from http_edge.assembly import Node, Outside, assemble
 from http_edge.logs import make_log
 from http_edge.node import new_id
@@ -340,7 +339,7 @@ async def _listen(
     config.bind = [f"fd://{listening.detach()}"]
     config.errorlog = config.accesslog = None
     await serve_hypercorn(
-        finishing(build_app(node.edge)),
+        build_app(node.edge),
         config,
         shutdown_trigger=trio.sleep_forever,
         task_status=task_status,
