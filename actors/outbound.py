@@ -8,9 +8,8 @@ from datetime import datetime
 import orjson
 from attrs import evolve, frozen
 
-from actors import codec
+from actors import codec, evidence
 from actors.drive import Doubt, drive
-from actors.platform.evidence import receipt_document
 from actors.ports import Ports
 from adapters.contract import (
     Adapter,
@@ -173,7 +172,7 @@ async def _settle(
         state=ending.state,
         reason=ending.reason,
         outcome=ending.outcome,
-        receipt=_receipt(record, ending, errand, now),
+        receipt=_receipt(record, ending, errand.ports),
         now=now,
     )
     labels = (record.provider_id, record.tenant_id, ending.state.value)
@@ -193,35 +192,21 @@ async def _settle(
     )
 
 
-def _receipt(
-    record: ActionRecord, ending: codec.Ending, errand: Errand, now: datetime
-) -> NewReceipt:
-    """The evidence of what was done: what was asked as a digest, never its text (FR-13)."""
-    receipt_id = errand.ports.ids()
-    operation = f"integration.action.{record.provider_id}.{record.canonical_type}"
-    return NewReceipt(
-        receipt_id=receipt_id,
-        tenant_id=record.tenant_id,
-        connection_id=record.connection_id,
-        operation=operation,
-        body=receipt_document(
-            tenant_id=record.tenant_id,
-            connection_id=record.connection_id,
-            provider_id=record.provider_id,
-            operation=operation,
-            request={
-                "action_id": str(record.action_id),
-                "target": orjson.loads(record.target),
-                "digest": record.digest.hex(),
-            },
-            result={
-                "state": ending.state.value,
-                "reason": ending.reason,
-                "attempts": record.attempts + 1,
-                "outcome": orjson.loads(ending.outcome),
-            },
-            correlation_id=record.correlation_id,
-            succeeded=ending.state is ActionState.DONE,
-        ),
-        created_at=now,
+def _receipt(record: ActionRecord, ending: codec.Ending, ports: Ports) -> NewReceipt:
+    """The evidence of what was done: what was asked as a digest, never its text."""
+    return evidence.of_action(
+        record,
+        ports,
+        request={
+            "action_id": str(record.action_id),
+            "target": orjson.loads(record.target),
+            "digest": record.digest.hex(),
+        },
+        result={
+            "state": ending.state.value,
+            "reason": ending.reason,
+            "attempts": record.attempts + 1,
+            "outcome": orjson.loads(ending.outcome),
+        },
+        succeeded=ending.state is ActionState.DONE,
     )

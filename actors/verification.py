@@ -6,8 +6,8 @@ from functools import partial
 
 from attrs import field, frozen
 
+from actors import evidence
 from actors.drive import ask
-from actors.platform.evidence import receipt_document
 from actors.ports import Ports
 from actors.relay import producer_of
 from adapters.contract import (
@@ -22,7 +22,7 @@ from adapters.contract import (
     Secret,
     Unsure,
 )
-from persistence.records import ConnectionRecord, ConnectionState, NewReceipt
+from persistence.records import ConnectionRecord, ConnectionState
 
 VERIFIABLE = (
     ConnectionState.PENDING_VERIFICATION,
@@ -84,32 +84,15 @@ async def _register(ports: Ports, connection: ConnectionRecord) -> None:
 
 
 async def _activate(ports: Ports, connection: ConnectionRecord) -> ConnectionRecord:
-    now = ports.clock.now()
-    operation = f"integration.connection.{connection.provider_id}.verify"
-    receipt_id = ports.ids()
     active = await ports.store.change_state(
         connection.tenant_id,
         connection.connection_id,
         expected=VERIFIABLE,
         state=ConnectionState.ACTIVE,
         reason=None,
-        now=now,
-        receipt=NewReceipt(
-            receipt_id=receipt_id,
-            tenant_id=connection.tenant_id,
-            connection_id=connection.connection_id,
-            operation=operation,
-            body=receipt_document(
-                tenant_id=connection.tenant_id,
-                connection_id=connection.connection_id,
-                provider_id=connection.provider_id,
-                operation=operation,
-                request={"base_url": connection.base_url},
-                result={"state": ConnectionState.ACTIVE.value},
-                correlation_id=None,
-                succeeded=True,
-            ),
-            created_at=now,
+        now=ports.clock.now(),
+        receipt=evidence.of_connection(
+            connection, "verify", ports, state=ConnectionState.ACTIVE.value
         ),
     )
     # What was delivered while it waited for this is in the inbox.

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import orjson
 from attrs import frozen
 
-from actors.platform.evidence import receipt_document
+from actors import evidence
 from actors.platform.identity import Caller
 from actors.ports import Ports
 from actors.verification import VERIFIABLE, verify
@@ -25,7 +24,6 @@ from persistence.records import (
     ConnectionRecord,
     ConnectionState,
     EndpointRecord,
-    NewReceipt,
     SealedSecret,
 )
 
@@ -73,7 +71,10 @@ async def create(caller: Caller, raw: bytes, over: Management) -> Response:
     )
     endpoint = _endpoint(connection, token, over.ports.ids())
     await over.ports.store.create_connection(
-        connection, endpoint, sealed, _receipt(connection, "create", over.ports, now)
+        connection,
+        endpoint,
+        sealed,
+        evidence.of_connection(connection, "create", over.ports, state=connection.state.value),
     )
     over.ports.wake.receipts(caller.tenant_id)
     over.ports.log.info(
@@ -228,27 +229,6 @@ def _endpoint(connection: ConnectionRecord, token: str, registration_id: UUID) -
         base_url=connection.base_url,
         secret_refs=(),
         created_at=connection.created_at,
-    )
-
-
-def _receipt(connection: ConnectionRecord, verb: str, ports: Ports, now: datetime) -> NewReceipt:
-    operation = f"integration.connection.{connection.provider_id}.{verb}"
-    return NewReceipt(
-        receipt_id=ports.ids(),
-        tenant_id=connection.tenant_id,
-        connection_id=connection.connection_id,
-        operation=operation,
-        body=receipt_document(
-            tenant_id=connection.tenant_id,
-            connection_id=connection.connection_id,
-            provider_id=connection.provider_id,
-            operation=operation,
-            request={"display_name": connection.display_name, "base_url": connection.base_url},
-            result={"state": connection.state.value},
-            correlation_id=None,
-            succeeded=True,
-        ),
-        created_at=now,
     )
 
 

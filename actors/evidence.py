@@ -1,0 +1,65 @@
+"""Receipts of what we did, ready for the transaction that settles it (FR-13)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from actors.platform.evidence import receipt_document
+from actors.ports import Ports
+from persistence.records import ActionRecord, ConnectionRecord, NewReceipt
+
+
+def of_connection(
+    connection: ConnectionRecord, verb: str, ports: Ports, *, state: str
+) -> NewReceipt:
+    """A receipt of a change to a connection, which is ``state`` after it."""
+    return _receipt(
+        connection,
+        f"integration.connection.{connection.provider_id}.{verb}",
+        ports,
+        request={"display_name": connection.display_name, "base_url": connection.base_url},
+        result={"state": state},
+        succeeded=True,
+    )
+
+
+def of_action(
+    record: ActionRecord,
+    ports: Ports,
+    *,
+    request: Mapping[str, Any],
+    result: Mapping[str, Any],
+    succeeded: bool,
+) -> NewReceipt:
+    """A receipt of an action that ended."""
+    operation = f"integration.action.{record.provider_id}.{record.canonical_type}"
+    return _receipt(record, operation, ports, request=request, result=result, succeeded=succeeded)
+
+
+def _receipt(
+    about: ConnectionRecord | ActionRecord,
+    operation: str,
+    ports: Ports,
+    *,
+    request: Mapping[str, Any],
+    result: Mapping[str, Any],
+    succeeded: bool,
+) -> NewReceipt:
+    return NewReceipt(
+        receipt_id=ports.ids(),
+        tenant_id=about.tenant_id,
+        connection_id=about.connection_id,
+        operation=operation,
+        body=receipt_document(
+            tenant_id=about.tenant_id,
+            connection_id=about.connection_id,
+            provider_id=about.provider_id,
+            operation=operation,
+            request=request,
+            result=result,
+            correlation_id=about.correlation_id if isinstance(about, ActionRecord) else None,
+            succeeded=succeeded,
+        ),
+        created_at=ports.clock.now(),
+    )
