@@ -354,7 +354,11 @@ def resigned(body: bytes, event: str = "pull_request") -> Request:
 async def send_chunked(
     url: str, *, megabytes: int, headers: Mapping[str, str], until: bytes
 ) -> bytes:
-    """Send a body of no declared length, byte by byte on the wire; gives the answer up to ``until``."""
+    """Send a body of no declared length, one byte over ``megabytes``; gives the answer up to ``until``.
+
+    One byte, because a server that closes while more of the body waits resets the connection, and the reset may
+    overtake its answer.
+    """
     address = urlsplit(url)
     stream = await trio.open_tcp_stream("127.0.0.1", address.port or 0)
     lines = [f"{name}: {value}" for name, value in headers.items()]
@@ -365,6 +369,7 @@ async def send_chunked(
         with suppress(trio.BrokenResourceError):  # it may hang up on what it will not read
             for _ in range(megabytes):
                 await stream.send_all(b"100000\r\n" + b" " * 0x100000 + b"\r\n")
+            await stream.send_all(b"1\r\n \r\n")
 
     async with stream, trio.open_nursery() as nursery:
         nursery.start_soon(send)

@@ -93,7 +93,7 @@ async def test_an_api_body_over_a_megabyte_is_413_however_it_comes(scene: Scene)
     declared = await scene.call("module", "POST", EXECUTE, b" " * 1_200_000)
     counted = await send_chunked(
         f"{scene.url}{EXECUTE}",
-        megabytes=2,
+        megabytes=1,
         headers={"authorization": f"Bearer {scene.token('module')}"},
         until=b'"limit_bytes":1000000',
     )

@@ -132,7 +132,7 @@ async def test_a_chunked_body_over_the_limit_is_413(scene: Scene) -> None:
 
     answer = await send_chunked(
         connection.webhook_url,
-        megabytes=26,
+        megabytes=25,
         headers=dict(request.headers),
         until=b"limit_bytes",
     )
