@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from persistence.records import Accounting
+from persistence.records import LEDGER, Accounting
 
 _PREFIX = "integration_adapters"
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -50,15 +50,7 @@ class Metrics:
         """All of it in Prometheus' text format; ``ledger`` is one snapshot of the store."""
         self.deliveries.clear()
         for entry in ledger:
-            for state in (
-                "accepted",
-                "duplicate",
-                "rejected",
-                "forwarded",
-                "parked",
-                "pending",
-                "settled",
-            ):
+            for state in LEDGER:
                 self.deliveries.labels(
                     entry.provider_id, entry.tenant_id, str(entry.connection_id), state
                 ).set(getattr(entry, state))

@@ -13,6 +13,7 @@ from adapters.contract import Response
 from http_edge.answers import json_response
 from http_edge.management import owned
 from persistence.errors import StoreError
+from persistence.records import LEDGER
 from runtime import System
 
 _PATIENCE = timedelta(seconds=3)
@@ -53,11 +54,7 @@ async def metrics(over: Health) -> Response:
 async def connection(caller: Caller, connection_id: str, over: Health) -> Response:
     """How one connection of the caller's tenant is: its ledger, what was parked, its actor."""
     record = await owned(caller, connection_id, over.ports)
-    ledger = [
-        entry
-        for entry in await over.ports.store.accounting()
-        if entry.connection_id == record.connection_id
-    ]
+    ledger = await over.ports.store.ledger(record.tenant_id, record.connection_id)
     parked = await over.ports.store.parked(
         record.tenant_id, record.connection_id, limit=_MOST_PARKED
     )
@@ -68,18 +65,7 @@ async def connection(caller: Caller, connection_id: str, over: Health) -> Respon
             "status": record.state.value,
             "reason": record.reason,
             "last_verified_at": record.verified_at and record.verified_at.isoformat(),
-            "deliveries": {
-                name: sum(getattr(entry, name) for entry in ledger)
-                for name in (
-                    "accepted",
-                    "duplicate",
-                    "rejected",
-                    "forwarded",
-                    "parked",
-                    "pending",
-                    "settled",
-                )
-            },
+            "deliveries": {name: getattr(ledger, name, 0) for name in LEDGER},
             "parked": [
                 {
                     "event_id": entry.event_id,

@@ -30,8 +30,7 @@ _COUNT = Sql(
         ON CONFLICT (tenant_id, connection_id) DO UPDATE SET {_ADDED}"""  # noqa: S608
     ).sqlite,
 )
-_ACCOUNTING = shared(
-    """SELECT c.tenant_id, c.connection_id, c.provider_id,
+_ROWS = """SELECT c.tenant_id, c.connection_id, c.provider_id,
         coalesce(d.accepted, 0) AS accepted, coalesce(d.duplicate, 0) AS duplicate,
         coalesce(d.rejected, 0) AS rejected, coalesce(d.forwarded, 0) AS forwarded, coalesce(d.parked, 0) AS parked,
         (SELECT count(*) FROM adapter_events e WHERE e.tenant_id = c.tenant_id
@@ -39,9 +38,9 @@ _ACCOUNTING = shared(
         (SELECT count(*) FROM adapter_events e WHERE e.tenant_id = c.tenant_id
             AND e.connection_id = c.connection_id AND e.state = 'settled') AS settled
     FROM integration_connections c
-    LEFT JOIN delivery_counts d ON d.tenant_id = c.tenant_id AND d.connection_id = c.connection_id
-    ORDER BY c.tenant_id, c.connection_id"""
-)
+    LEFT JOIN delivery_counts d ON d.tenant_id = c.tenant_id AND d.connection_id = c.connection_id"""
+_ACCOUNTING = shared(f"{_ROWS} ORDER BY c.tenant_id, c.connection_id")
+_OF_CONNECTION = shared(f"{_ROWS} WHERE c.tenant_id = $1 AND c.connection_id = $2")
 
 
 def count(**counts: Mapping[tuple[str, UUID], int]) -> Transaction[None]:
@@ -60,6 +59,11 @@ def count(**counts: Mapping[tuple[str, UUID], int]) -> Transaction[None]:
 def accounting() -> Query:
     """The ledger of every connection; one statement, so one snapshot."""
     return query(_ACCOUNTING)
+
+
+def of_connection(tenant_id: str, connection_id: UUID) -> Query:
+    """The ledger of one connection, without a look at anybody else's rows."""
+    return query(_OF_CONNECTION, tenant_id, connection_id)
 
 
 def accounting_of(row: Row) -> Accounting:

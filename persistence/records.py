@@ -326,6 +326,10 @@ class ReceiptBatch:
     receipts: tuple[ReceiptRecord, ...]
 
 
+LEDGER = ("accepted", "duplicate", "rejected", "forwarded", "parked", "pending", "settled")
+"""The numbers of an ``Accounting``, by name."""
+
+
 @frozen(kw_only=True)
 class Accounting:
     """The ledger of P9 for one connection, read in one snapshot: ``accepted = pending + settled + forwarded + parked``.

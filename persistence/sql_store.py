@@ -167,6 +167,11 @@ class SqlStore:
         rows = await self._engine.ask(ledger.accounting())
         return tuple(ledger.accounting_of(row) for row in rows)
 
+    async def ledger(self, tenant_id: str, connection_id: UUID) -> Accounting | None:
+        """See ``InboxStore.ledger``."""
+        rows = await self._engine.ask(ledger.of_connection(tenant_id, connection_id))
+        return ledger.accounting_of(rows[0]) if rows else None
+
     async def pending_count(self) -> int:
         """See ``InboxStore.pending_count``."""
         rows = await self._engine.ask(inbox.pending())

@@ -180,6 +180,10 @@ class InboxStore(Protocol):
         """The ledger of every connection, in one snapshot."""
         ...
 
+    async def ledger(self, tenant_id: str, connection_id: UUID) -> Accounting | None:
+        """The ledger of the tenant's connection."""
+        ...
+
     async def pending_count(self) -> int:
         """How many deliveries wait in all (the bound of the inbox is checked against it)."""
         ...

@@ -147,6 +147,8 @@ class Run:
             for one in await self.store.accounting()
             if one.connection_id == self.lease.connection_id
         ]
+        assert ledger == await self.store.ledger(self.lease.tenant_id, self.lease.connection_id)
+        assert await self.store.ledger("nobody", self.lease.connection_id) is None
         assert ledger.difference == 0
         assert ledger.pending == len(self.model.pending)
         for name in ("accepted", "duplicate", "rejected", "forwarded", "parked", "settled"):
