@@ -12,6 +12,8 @@ from typing import Protocol, TypeAlias
 
 from attrs import field, frozen
 
+from adapters.manifest import Manifest
+
 Headers: TypeAlias = tuple[tuple[str, str], ...]
 """Header names in lower case; values as latin-1 text, in the order they came."""
 
@@ -183,55 +185,6 @@ class NeedsLogin:
 
 Outcome: TypeAlias = Done | Refused | Later | Unsure | NeedsLogin
 Plan: TypeAlias = Generator[Request, Response, Outcome]
-
-
-class Category(StrEnum):
-    """The families of providers (PRD, FR-1)."""
-
-    SCM = "scm"
-    ISSUE_TRACKER = "issue_tracker"
-    CHAT = "chat"
-    CI_CD = "ci_cd"
-    OBSERVABILITY = "observability"
-    KNOWLEDGE = "knowledge"
-    EMAIL = "email"
-
-
-class ProviderStatus(StrEnum):
-    """How far an adapter is trusted (PRD, FR-1)."""
-
-    ALPHA = "alpha"
-    BETA = "beta"
-    GA = "ga"
-    DEPRECATED = "deprecated"
-
-
-@frozen(kw_only=True)
-class Manifest:
-    """What is true of a provider whatever the tenant.
-
-    ``effect_horizon`` is the longest time after sending in which an effect may still appear at the provider;
-    ``look_up`` says that a plan can find an effect of an earlier try, so that after the horizon, not having
-    found it means it is not there. ``accepted``, ``overloaded``: the statuses this provider understands as
-    such. ``body_limit_bytes``: the largest webhook it sends.
-    """
-
-    provider_id: str
-    name: str
-    category: Category
-    status: ProviderStatus
-    api_version: str
-    adapter_version: str
-    base_url: str
-    body_limit_bytes: int
-    event_kinds: tuple[str, ...]
-    signal_types: tuple[str, ...]
-    actions: tuple[str, ...]
-    scopes: tuple[str, ...] = ()
-    look_up: bool = False
-    effect_horizon: timedelta = timedelta(seconds=60)
-    accepted: int = 202
-    overloaded: int = 503
 
 
 class Webhooks(Protocol):

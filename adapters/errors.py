@@ -4,7 +4,9 @@ AdapterError
 ├── SignatureError        the sender: nothing it sent can be trusted (401)
 ├── PayloadError          the sender: verified bytes that are no such document (400; parked when found later)
 ├── UnknownProviderError  the caller: no adapter of that name (404)
-└── ActionError           the caller: an action this provider can not carry out as it stands (422)
+├── ActionError           the caller: an action this provider can not carry out as it stands (422)
+├── SettingsError         the caller: what a connection is told is not what its provider needs (422)
+└── CredentialsError      a person: credentials that can not be used, or not by this provider (422)
 """
 
 from __future__ import annotations
@@ -40,3 +42,15 @@ class ActionError(AdapterError):
     def __init__(self, message: str, *, field: str) -> None:
         super().__init__(f"{field}: {message}")
         self.field = field
+
+
+class SettingsError(AdapterError):
+    """What a connection is told is not what its provider needs; ``field`` is a JSON path."""
+
+    def __init__(self, message: str, *, field: str) -> None:
+        super().__init__(f"{field}: {message}")
+        self.field = field
+
+
+class CredentialsError(AdapterError):
+    """Credentials that can not be read or are not of this provider's kinds; never says what is in them."""

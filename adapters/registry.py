@@ -12,8 +12,9 @@ from typing import cast
 from attrs import frozen
 
 import adapters
-from adapters.contract import Adapter, Manifest
+from adapters.contract import Adapter
 from adapters.errors import UnknownProviderError
+from adapters.manifest import Manifest
 from adapters.signals import SIGNAL_TYPES
 
 _PROVIDER_ID = re.compile(r"[a-z][a-z0-9_]{1,49}")

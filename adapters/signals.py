@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from attrs import frozen
 
-from adapters.contract import Category
+from adapters.manifest import Category
 
 OTHER = "other"
 

@@ -15,7 +15,9 @@ from adapters.contract import Headers, Response
 from adapters.errors import (
     ActionError,
     AdapterError,
+    CredentialsError,
     PayloadError,
+    SettingsError,
     SignatureError,
     UnknownProviderError,
 )
@@ -95,6 +97,8 @@ STATUS_OF: Mapping[type[Exception], _Rule] = {
     PayloadError: _Rule(400, "MALFORMED_PAYLOAD"),
     UnknownProviderError: _Rule(404, "NOT_FOUND"),
     ActionError: _Rule(422, "INVALID_ACTION"),
+    SettingsError: _Rule(422, "INVALID_SETTINGS"),
+    CredentialsError: _Rule(422, "INVALID_CREDENTIALS"),
     AdapterError: _Rule(500, "INTERNAL_ERROR"),
     StoreFullError: _Rule(503, "OVERLOADED", retry=True),
     StoreUnavailableError: _Rule(503, "STORE_UNAVAILABLE", retry=True),

@@ -21,7 +21,7 @@ from hypercorn.config import Config
 from hypercorn.trio import serve as serve_hypercorn
 from uuid_utils.compat import uuid7
 
-from adapters.contract import Manifest
+from adapters.manifest import Manifest
 from adapters.registry import Registry
 from http_edge.app import build_app
 from http_edge.assembly import Node, Outside, assemble

@@ -10,18 +10,9 @@ from datetime import datetime, timedelta
 
 from attrs import frozen
 
-from adapters.contract import (
-    Action,
-    Category,
-    Delivery,
-    Manifest,
-    Plan,
-    ProviderStatus,
-    Request,
-    Secret,
-    Signal,
-)
+from adapters.contract import Action, Delivery, Plan, Request, Secret, Signal
 from adapters.github import access, actions, events, plans, webhooks
+from adapters.manifest import Category, Manifest, ProviderStatus
 
 MANIFEST = Manifest(
     provider_id="github",

@@ -11,9 +11,10 @@ from typing import Any
 import attrs
 import pytest
 
-from adapters.contract import Adapter, Manifest
+from adapters.contract import Adapter
 from adapters.errors import UnknownProviderError
 from adapters.github import ADAPTER, MANIFEST
+from adapters.manifest import Manifest
 from adapters.registry import discover, register
 from adapters.signals import SIGNAL_TYPES
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.contract import Category
+from adapters.manifest import Category
 from adapters.signals import OTHER, SIGNAL_TYPES, render
 
 PAGE = Path(__file__).parents[2] / "docs" / "signals.md"

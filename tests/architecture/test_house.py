@@ -46,7 +46,9 @@ ADAPTERS_MAY_IMPORT = {
     "hmac",
     "html",
     "itertools",
+    "jwt",  # signs and reads values; its network part (jwt.jwks_client) is not used here
     "math",
+    "msgspec",
     "orjson",
     "re",
     "string",
@@ -57,7 +59,14 @@ ADAPTERS_MAY_IMPORT = {
     "adapters",
 }
 REGISTRY_TOO = {"importlib", "pkgutil"}
-NOT_PURE = {"urllib.request", "uuid.uuid4", "uuid.uuid1", "datetime.now", "datetime.utcnow"}
+NOT_PURE = {
+    "jwt.jwks_client",
+    "urllib.request",
+    "uuid.uuid4",
+    "uuid.uuid1",
+    "datetime.now",
+    "datetime.utcnow",
+}
 
 
 def tracked() -> list[str]:

@@ -12,7 +12,6 @@ from adapters.contract import (
     Action,
     Delivery,
     Done,
-    Manifest,
     Outcome,
     Plan,
     Reference,
@@ -23,6 +22,7 @@ from adapters.contract import (
 )
 from adapters.errors import PayloadError, SignatureError
 from adapters.github import MANIFEST
+from adapters.manifest import Manifest
 
 PROVIDER = "scripted"
 BASE_URL = "https://provider.test"
