@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from functools import partial
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import trio
 from attrs import frozen
 
-from actors import inbound
-from actors.errors import NotSentError
-from actors.outbound import Errand, carry_out
-from actors.platform.errors import PlatformError
+from actors.dispatch import ActionEnded, Dispatcher
+from actors.holding import Holding
+from actors.jobs import Job, JobEnded, Jobs
+from actors.life import fail
 from actors.ports import Ports
-from adapters.contract import Adapter, NeedsLogin, Request, Response, Secret
-from persistence.errors import ConflictError, FencedError, StoreUnavailableError
-from persistence.records import (
-    ActionRecord,
-    ConnectionRecord,
-    ConnectionState,
-    DeliveryRecord,
-    Lease,
-    SettledDelivery,
-)
+from actors.settling import Settler
+from actors.wellbeing import Wellbeing
+from persistence.errors import ChangedError, FencedError, StaleError, StoreUnavailableError
 from runtime import Actor, Context
 
 
@@ -32,205 +24,140 @@ class Work:
     """There may be something to do; look. Sent by whoever stored it, and by upkeep."""
 
 
-@frozen
-class ActionEnded:
-    """A carried-out action reports back to its actor."""
-
-    action_id: UUID
-    fenced: bool = False
-    unavailable: bool = False
-
-
-@frozen
-class TokenKept:
-    """The connection's token as this actor last read it."""
-
-    token: Secret
-    until: datetime
-
-
 def key_of(tenant_id: str, connection_id: UUID) -> str:
     """The directory key of a connection's actor."""
     return f"{tenant_id}/{connection_id}"
 
 
 class ConnectionActor(Actor):
-    """Owns the connection's lease, token cache and running actions. All that must last is in the store.
+    """Owns the connection's lease, token, breaker, budgets and running actions. All that must last is in the store.
 
-    A lost lease ends it normally; a store or sibling that does not answer is waited for; anything else is a bug and
-    crashes it, and what it had claimed is still in the inbox.
+    A lost lease ends it normally; a store or sibling that does not answer is waited for; a connection that was
+    changed is read again; anything else is a bug and crashes it, and what it had claimed is still in the inbox.
     """
 
     def __init__(self, key: str, ports: Ports) -> None:
         tenant_id, _, connection_id = key.rpartition("/")
-        self._tenant_id = tenant_id
-        self._connection_id = UUID(connection_id)
+        self._key = (tenant_id, UUID(connection_id))
         self._ports = ports
         self._failures = 0
-        self._running: dict[UUID, str] = {}
-        self._claimed: tuple[DeliveryRecord, ...] = ()
-        self._token: TokenKept | None = None
         self._alarm: datetime | None = None
         self._retry_at: datetime | None = None
-        self._lease: Lease | None = None
-        self._connection: ConnectionRecord | None = None
-        self._log = ports.log.bind(tenant=tenant_id, connection=connection_id)
 
     async def on_start(self, context: Context) -> None:
         """Look for work at once: after a crash, the message that told of it is gone."""
         await trio.lowlevel.checkpoint()
         self._context = context
+        self._holding = Holding(*self._key, self._ports, context)
+        self._settler = Settler(self._holding)
+        self._dispatcher = Dispatcher(self._holding)
+        self._wellbeing = Wellbeing(self._holding)
+        self._jobs = Jobs(self._holding)
         context.tell_self(Work())
 
     async def on_message(self, message: object) -> object:
         """Handle one message; a store that does not answer means trying again later."""
         try:
-            if isinstance(message, ActionEnded):
-                self._ended(message)
+            await self._handle(message)
             await self._work()
             self._failures = 0
+        except ChangedError:
+            await self._changed()
         except FencedError:
-            self._log.warning("connection.fenced")
+            self._holding.log.warning("connection.fenced")
             self._context.stop("fenced: another incarnation owns the connection")
         except StoreUnavailableError as error:
             self._come_back(str(error))
+        if self._holding.taken:
+            self._wellbeing.publish(running=self._dispatcher.running)
         return None
 
-    def _ended(self, message: ActionEnded) -> None:
-        self._running.pop(message.action_id, None)
-        if message.fenced:
-            raise FencedError("an action found the lease gone")
-        if message.unavailable:
-            raise StoreUnavailableError("the store did not answer an action")
-        self._ports.announcements.announce(message.action_id)
-        self._ports.wake.receipts(self._tenant_id)
+    async def on_stop(self) -> None:
+        """Let nobody wait for a job that was not begun."""
+        await trio.lowlevel.checkpoint()
+        self._jobs.drop()
+
+    async def _handle(self, message: object) -> None:
+        match message:
+            case ActionEnded(action_id=action_id, error=error, login_refused=reason):
+                self._dispatcher.ended(action_id)
+                if error is not None:
+                    raise error
+                self._ports.announcements.announce(action_id)
+                self._ports.wake.receipts(self._holding.tenant_id)
+                await self._login_refused(reason)
+            case JobEnded(error=error, login_refused=reason):
+                self._jobs.ended(message)
+                if error is not None:
+                    raise error
+                await self._login_refused(reason)
+            case Job():
+                self._jobs.take(message)
+                await trio.lowlevel.checkpoint()
+            case _:
+                await trio.lowlevel.checkpoint()
 
     async def _work(self) -> None:
         if self._context.stopping:
-            return  # what is not begun stays in the store
-        if self._lease is None and not await self._take_over():
+            # What is not begun stays in the store; what the provider asked for is remembered.
+            if self._holding.taken:
+                await self._wellbeing.keep()
             return
-        await self._settle_deliveries()
-        await self._start_actions()
+        if not await self._is_there():
+            self._jobs.refuse("there is no such connection any more")
+            self._context.stop("there is no such connection any more")
+            return
+        self._jobs.start()
+        if not self._holding.active:
+            self._holding.forget_token()
+        elif await self._settler.settle():
+            self._context.tell_self(Work())
+        look_at = await self._dispatcher.start()
+        if look_at is not None:
+            self._look_at(look_at)
+        await self._wellbeing.keep()
 
-    async def _take_over(self) -> bool:
-        """Claim the lease if the connection is one that works; else stop."""
-        store = self._ports.store
-        self._connection = await store.connection(self._tenant_id, self._connection_id)
-        if self._connection is None or self._connection.state is not ConnectionState.ACTIVE:
-            self._context.stop("the connection is not active")
-            return False
-        self._lease = await store.claim_connection(
-            self._tenant_id, self._connection_id, owner=self._ports.incarnation
-        )
+    async def _is_there(self) -> bool:
+        """Whether there is a connection to work for, taken over and as fresh as need be.
+
+        An active one finds out that it was changed with its next claim; of another, only looking tells.
+        """
+        if not self._holding.taken:
+            return await self._holding.take_over()
+        if self._jobs.due or not self._holding.active:
+            return await self._holding.read_again()
         return True
 
-    async def _settle_deliveries(self) -> None:
-        """Settle one batch; a full one means there may be more, which is the next message's work."""
-        again = bool(self._claimed)
-        # Claimed again, they would count as having killed their actor, though it was the store that failed.
-        self._claimed = self._claimed or await self._ports.store.claim_deliveries(
-            self._held, limit=self._ports.pace.deliveries_at_once
-        )
-        if not self._claimed:
-            return
-        settled = self._normalised(self._claimed)
+    async def _changed(self) -> None:
+        """The connection was changed: go on with what it is now, or not at all."""
         try:
-            self._lease = await self._ports.store.settle(
-                self._held, settled, now=self._ports.clock.now()
-            )
-        except ConflictError:
-            if not again:
-                raise
-            # The try before had happened, and only its answer was lost (no signal in it, or the lease would be behind).
-        self._tell(self._claimed, settled)
-        self._claimed = ()
-        self._ports.wake.signals(self._tenant_id)
+            found = await self._holding.read_again()
+        except StoreUnavailableError as error:
+            self._come_back(str(error))
+            return
+        if not found:
+            self._context.stop("there is no such connection any more")
+            return
+        self._holding.log.info("connection.read_again", state=self._holding.connection.state.value)
         self._context.tell_self(Work())
 
-    def _normalised(self, records: tuple[DeliveryRecord, ...]) -> tuple[SettledDelivery, ...]:
-        source = inbound.Source(
-            adapter=self._adapter,
-            provider_id=self._active.provider_id,
-            environment=self._ports.environment,
-        )
-        return inbound.settle(records, source=source, sequence_no=self._held.sequence_no)
-
-    def _tell(
-        self, records: tuple[DeliveryRecord, ...], settled: tuple[SettledDelivery, ...]
-    ) -> None:
-        labels = (self._active.provider_id, self._tenant_id)
-        self._ports.metrics.normalised.labels(*labels).inc(len(records))
-        for delivery, record in zip(settled, records, strict=True):
-            if delivery.parked is not None:
-                self._log.warning(
-                    "delivery.parked", correlation_id=record.event_id, reason=delivery.parked
-                )
-
-    async def _start_actions(self) -> None:
-        """Start what is due and has room; set the alarm for what is due later."""
-        room = self._ports.pace.actions_at_once - len(self._running)
-        if room <= 0:
+    async def _login_refused(self, reason: str | None) -> None:
+        """The credentials are no good: the connection fails, and what waits waits for a person (FR-3)."""
+        if reason is None or not self._holding.active:
             return
-        now = self._ports.clock.now()
-        due = await self._ports.store.due_actions(
-            self._held, now=now, limit=room + len(self._running)
-        )
-        busy = set(self._running.values())
-        fresh = [record for record in due if record.target_key not in busy]
-        for record in fresh[:room]:
-            self._running[record.action_id] = record.target_key
-            self._context.spawn(self._carry_out, record, name=f"action-{record.action_id}")
-        if not fresh:
-            await self._set_alarm(now)
+        try:
+            await fail(self._ports, self._holding.connection, reason)
+        except StaleError as error:
+            raise ChangedError("it was changed while it failed") from error
+        await self._holding.read_again()
 
-    async def _set_alarm(self, now: datetime) -> None:
-        at = await self._ports.store.next_action_at(self._held)
-        if at is None or at <= now or (self._alarm is not None and now < self._alarm <= at):
+    def _look_at(self, at: datetime) -> None:
+        """Look again at a time; one alarm is enough, the earliest."""
+        now = self._ports.clock.now()
+        if self._alarm is not None and now < self._alarm <= at:
             return
         self._alarm = at
-        self._context.after(at - now, Work())
-
-    async def _carry_out(self, record: ActionRecord) -> None:
-        errand = Errand(
-            connection=self._active,
-            lease=self._held,
-            adapter=self._adapter,
-            send=partial(self._send, self._adapter),
-            ports=self._ports,
-            jitter=self._context.random.random,
-        )
-        ended = ActionEnded(record.action_id)
-        try:
-            outcome = await carry_out(record, errand)
-            if isinstance(outcome, NeedsLogin):
-                self._token = None
-        except FencedError:
-            ended = ActionEnded(record.action_id, fenced=True)
-        except StoreUnavailableError:
-            ended = ActionEnded(record.action_id, unavailable=True)
-        self._context.tell_self(ended)
-
-    async def _send(self, adapter: Adapter, request: Request) -> Response:
-        token = await self._current_token()
-        authorised = adapter.authorise(request, token=token)
-        return await self._ports.transport.send(authorised, base_url=self._active.base_url)
-
-    async def _current_token(self) -> Secret:
-        now = self._ports.clock.now()
-        if self._token is None or now >= self._token.until:
-            token = await self._unseal()
-            self._token = TokenKept(token, now + self._ports.pace.token_kept)
-        return self._token.token
-
-    async def _unseal(self) -> Secret:
-        auth_ref = self._active.auth_ref
-        if auth_ref is None:
-            raise NotSentError("the connection has no credentials")
-        try:
-            return await self._ports.secrets.unseal(self._tenant_id, auth_ref)
-        except PlatformError as error:
-            raise NotSentError(f"the credentials can not be read: {error}") from error
+        self._context.after(max(at - now, timedelta()), Work())
 
     def _come_back(self, reason: str) -> None:
         """Look again after a while; one timer is enough, however many messages failed."""
@@ -242,20 +169,4 @@ class ConnectionActor(Actor):
         )
         self._retry_at = self._ports.clock.now() + delay
         self._context.after(delay, Work())
-        self._log.warning("connection.store_unavailable", reason=reason)
-
-    @property
-    def _held(self) -> Lease:
-        if self._lease is None:
-            raise FencedError("no lease is held")
-        return self._lease
-
-    @property
-    def _active(self) -> ConnectionRecord:
-        if self._connection is None:
-            raise FencedError("no connection was taken over")
-        return self._connection
-
-    @property
-    def _adapter(self) -> Adapter:
-        return self._ports.registry.get(self._active.provider_id)
+        self._holding.log.warning("connection.store_unavailable", reason=reason)

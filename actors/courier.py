@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
 import trio
 from attrs import frozen
 
-from actors.platform.errors import PlatformError, PlatformUnavailableError
+from actors.platform.errors import (
+    PlatformError,
+    PlatformRefusedError,
+    PlatformUnavailableError,
+)
+from actors.platform.health import HealthReport
+from actors.platform.incidents import Incident, Severity
 from actors.ports import Ports
+from persistence.changes import IncidentRecord
 from persistence.errors import StoreUnavailableError
 from runtime import Actor, Context
+
+_SEVERITY: Mapping[str, Severity] = MappingProxyType(
+    {"P0": "P0", "P1": "P1", "P2": "P2", "P3": "P3"}
+)
+_SAMPLE = timedelta(minutes=1)
+"""What a health report at the turn of an incident speaks of."""
 
 
 @frozen
@@ -90,3 +105,67 @@ class ReceiptCourier(Courier):
         await ports.receipts.send(batch)
         await ports.store.settle_receipts(self.tenant_id, batch.batch_id)
         return True
+
+
+class IncidentCourier(Courier):
+    """Tells EPC-4 and EPC-5 what goes bad and what is well again; where neither is configured, the log has it."""
+
+    name = "incidents"
+
+    async def carry(self) -> bool:
+        """Tell one batch of incidents; True if there may be more."""
+        store, most = self.ports.store, self.ports.pace.incidents_at_once
+        records = await store.incidents_to_tell(self.tenant_id, limit=most)
+        for record in records:
+            await self._unless_refused(self._alert, record)
+            await self._unless_refused(self._report, record)
+            told = "open" if record.resolved_at is None else "resolved"
+            await store.incident_told(self.tenant_id, record.incident_id, told=told)
+            self.log.warning(
+                "incident.told",
+                state=told,
+                connection=str(record.connection_id),
+                kind=record.kind,
+                reason=record.summary,
+            )
+        return len(records) == most
+
+    async def _unless_refused(
+        self, tell: Callable[[IncidentRecord], Awaitable[None]], record: IncidentRecord
+    ) -> None:
+        """Tell; asked again, who says no would say no again, and those behind it would wait for ever."""
+        try:
+            await tell(record)
+        except PlatformRefusedError as error:
+            self.log.warning("incident.refused", kind=record.kind, reason=str(error))
+
+    async def _alert(self, record: IncidentRecord) -> None:
+        if self.ports.incidents is None:
+            return
+        await self.ports.incidents.tell(
+            Incident(
+                alert_id=record.incident_id,
+                tenant_id=record.tenant_id,
+                connection_id=record.connection_id,
+                provider_id=record.provider_id,
+                kind=record.kind,
+                severity=_SEVERITY.get(record.severity, "P2"),
+                summary=record.summary,
+                opened_at=record.opened_at,
+                resolved_at=record.resolved_at,
+            )
+        )
+
+    async def _report(self, record: IncidentRecord) -> None:
+        if self.ports.health is None:
+            return
+        await self.ports.health.report(
+            HealthReport(
+                tenant_id=record.tenant_id,
+                provider_id=record.provider_id,
+                at=record.resolved_at or record.opened_at,
+                sample_window=_SAMPLE,
+                error_rate=1.0 if record.resolved_at is None else 0.0,
+                labels=(("kind", record.kind.partition(":")[0]),),
+            )
+        )

@@ -7,21 +7,48 @@ passed, and only if the plan, looking again, did not find its effect. A provider
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Protocol, TypeAlias
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from actors import codec
 from actors.errors import MaybeSentError, NotSentError
-from adapters.contract import Later, Outcome, Plan, Request, Response, Unsure
+from actors.line import Admission, Ticket
+from actors.pressure import ACTIONS, Waiting
+from adapters.contract import (
+    Later,
+    NeedsLogin,
+    Outcome,
+    Plan,
+    Refused,
+    Request,
+    Response,
+    Unsure,
+)
 from persistence.records import ExchangeRecord, ExchangeState
 
 MOST_SENDS = 5
 """A write is sent at most this often; each time its effect was looked for and was not there."""
 
-Send: TypeAlias = Callable[[Request], Awaitable[Response]]
+_IN_DOUBT = "an earlier try may have had its effect"
+
+
+class Line(Protocol):
+    """The way to the provider: see ``actors.line.Line``."""
+
+    async def admit(self, request: Request, work: str) -> Admission:
+        """Pay for one request, or say what it waits for."""
+        ...
+
+    def give_back(self, ticket: Ticket) -> None:
+        """The request is not sent after all."""
+        ...
+
+    async def send(self, request: Request, ticket: Ticket) -> Response:
+        """Send it."""
+        ...
 
 
 class Journal(Protocol):
@@ -50,42 +77,63 @@ class Doubt:
     horizon: timedelta
 
 
+Ended: TypeAlias = Outcome | Waiting
+
+
 async def drive(
-    plan: Plan, *, send: Send, journal: Journal, doubt: Doubt, now: Callable[[], datetime]
-) -> Outcome:
-    """Run ``plan`` to its outcome, or to ``Later`` where it must be run again.
+    plan: Plan,
+    *,
+    line: Line,
+    journal: Journal,
+    doubt: Doubt,
+    now: Callable[[], datetime],
+    work: str = ACTIONS,
+) -> Ended:
+    """Run ``plan`` to its outcome, to ``Later`` where it must be run again, or to ``Waiting`` where the line holds it.
 
     Errors of the store pass through: nothing is sent that is not journalled. Cancelled at any await, running a
-    fresh plan over the same journal continues safely.
+    fresh plan over the same journal continues safely. ``NeedsLogin`` speaks of this run only: an earlier try may be in doubt.
     """
     # A look-up counts from when it was asked: one that began before the horizon may have missed a late effect.
     started = now()
-    step: Request | Outcome = _advance(plan, None)
+    step: Request | Ended = _advance(plan, None)
     made: list[bytes] = []
     while isinstance(step, Request):
         if not step.writes:
-            step = await _read(plan, step, send)
+            step = _looked(await _read(plan, step, line, work), journal)
             continue
         digest = codec.request_digest(step)
-        attempt = _Try(len(made), digest, made.count(digest), send, journal, doubt, started)
+        attempt = _Try(len(made), digest, made.count(digest), line, work, journal, doubt, started)
         made.append(digest)
         step = await _write(plan, step, attempt)
+    plan.close()
+    return _with_doubt(step, journal)
+
+
+async def look(plan: Plan, *, line: Line, journal: Journal, work: str = ACTIONS) -> Ended | None:
+    """Run a plan without sending a write: its outcome, or None where it found nothing and would write."""
+    step: Request | Ended = _advance(plan, None)
+    made: list[bytes] = []
+    while isinstance(step, Request):
+        if not step.writes:
+            step = await _read(plan, step, line, work)
+            continue
+        digest = codec.request_digest(step)
+        answered = _taken(journal, digest, earlier=made.count(digest))
+        if answered is None:
+            plan.close()
+            return None
+        made.append(digest)
+        step = _advance(plan, answered)
     plan.close()
     return step
 
 
-async def ask(plan: Plan, *, send: Send) -> Outcome:
-    """Run a plan that only reads (a probe), without a journal.
-
-    Raises:
-        ValueError: the plan asked for a write.
-    """
-    step: Request | Outcome = _advance(plan, None)
+async def perform(plan: Plan, line: Line, *, work: str) -> Ended:
+    """Run a plan that needs no journal: one that only reads, or that looks at what is there before each change."""
+    step: Request | Ended = _advance(plan, None)
     while isinstance(step, Request):
-        if step.writes:
-            plan.close()
-            raise ValueError("a plan that only asks wants to write")
-        step = await _read(plan, step, send)
+        step = await _read(plan, step, line, work)
     plan.close()
     return step
 
@@ -97,53 +145,98 @@ class _Try:
     step: int
     digest: bytes
     earlier: int
-    send: Send
+    line: Line
+    work: str
     journal: Journal
     doubt: Doubt
     started: datetime
 
 
-async def _read(plan: Plan, request: Request, send: Send) -> Request | Outcome:
+async def _read(plan: Plan, request: Request, line: Line, work: str) -> Request | Ended:
     try:
-        response = await send(request)
-    except (NotSentError, MaybeSentError) as error:
+        ticket = await line.admit(request, work)
+        if not isinstance(ticket, Ticket):
+            return ticket
+        response = await line.send(request, ticket)
+    except NotSentError as error:
         return Later(reason=str(error))
+    except MaybeSentError as error:
+        return Later(reason=str(error), maybe_sent=request.writes)
     return _advance(plan, response)
 
 
-async def _write(plan: Plan, request: Request, attempt: _Try) -> Request | Outcome:
-    entries = attempt.journal.entries()
-    # Known again by its bytes, not by its place: a plan that finds the effect of one write goes on to the next.
-    taken = [
-        entry
-        for entry in entries
-        if entry.state is ExchangeState.TAKEN and entry.digest == attempt.digest
-    ]
-    if len(taken) > attempt.earlier:
-        return _advance(plan, codec.response_of(taken[attempt.earlier]))
-    doubtful = [entry for entry in entries if entry.state is ExchangeState.INTENDED]
-    refusal = _not_yet(doubtful, attempt)
+async def _write(plan: Plan, request: Request, attempt: _Try) -> Request | Ended:
+    answered = _taken(attempt.journal, attempt.digest, earlier=attempt.earlier)
+    if answered is not None:
+        return _advance(plan, answered)
+    refusal = _not_yet(attempt)
     if refusal is not None:
         return refusal
-    entry = await attempt.journal.intend(attempt.step, request)
     try:
-        response = await attempt.send(request)
+        ticket = await attempt.line.admit(request, attempt.work)
+    except NotSentError as error:
+        return Later(reason=str(error))
+    return await _sent(plan, request, ticket, attempt) if isinstance(ticket, Ticket) else ticket
+
+
+async def _sent(plan: Plan, request: Request, ticket: Ticket, attempt: _Try) -> Request | Ended:
+    entry: ExchangeRecord | None = None
+    try:
+        entry = await attempt.journal.intend(attempt.step, request)
+    finally:
+        if entry is None:
+            attempt.line.give_back(ticket)
+    try:
+        response = await attempt.line.send(request, ticket)
     except NotSentError as error:
         await attempt.journal.resolve(entry, ExchangeState.VOID)
-        return Later(reason=str(error), maybe_sent=bool(doubtful))
+        return Later(reason=str(error))
     except MaybeSentError as error:
         return _doubted(str(error), attempt.doubt)
     return await _judged(_advance(plan, response), entry, response, attempt)
 
 
-def _not_yet(doubtful: list[ExchangeRecord], attempt: _Try) -> Outcome | None:
+def _with_doubt(end: Ended, journal: Journal) -> Ended:
+    """What was not sent this time may have been before."""
+    if not isinstance(end, Later) or end.maybe_sent:
+        return end
+    return evolve(end, maybe_sent=in_doubt(journal))
+
+
+def _looked(found: Request | Ended, journal: Journal) -> Request | Ended:
+    """A provider that does not let us look says nothing of an effect that may be there."""
+    if isinstance(found, Refused) and in_doubt(journal):
+        return Unsure(reason=f"{_IN_DOUBT}, and can not be looked for: {found.reason}")
+    return found
+
+
+def in_doubt(journal: Journal) -> bool:
+    """Whether a write may have had an effect that nothing has proven or disproven."""
+    return any(entry.state is ExchangeState.INTENDED for entry in journal.entries())
+
+
+def _taken(journal: Journal, digest: bytes, *, earlier: int) -> Response | None:
+    """The answer to a write that was taken, if this one was.
+
+    Known again by its bytes, not by its place: a plan that finds the effect of one write goes on to the next.
+    """
+    taken = [
+        entry
+        for entry in journal.entries()
+        if entry.state is ExchangeState.TAKEN and entry.digest == digest
+    ]
+    return codec.response_of(taken[earlier]) if len(taken) > earlier else None
+
+
+def _not_yet(attempt: _Try) -> Outcome | None:
     """Why a write with doubtful earlier tries must not be sent now, if so."""
+    doubtful = [
+        entry for entry in attempt.journal.entries() if entry.state is ExchangeState.INTENDED
+    ]
     if not doubtful:
         return None
     if not attempt.doubt.look_up:
-        return Unsure(
-            reason="an earlier try may have had its effect, and the provider can not be asked"
-        )
+        return Unsure(reason=f"{_IN_DOUBT}, and the provider can not be asked")
     if len(doubtful) >= MOST_SENDS:
         return Unsure(
             reason=f"sent {MOST_SENDS} times without an answer; its effect was not found"
@@ -161,7 +254,7 @@ async def _judged(
             await attempt.journal.resolve(entry, ExchangeState.TAKEN, response)
         case Later(reason=reason, maybe_sent=True):
             return _doubted(reason, attempt.doubt, step)
-        case Later():
+        case Later() | NeedsLogin():
             await attempt.journal.resolve(entry, ExchangeState.VOID)
         case _:
             pass  # final: the journal ends with the action, in one transaction

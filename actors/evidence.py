@@ -10,17 +10,29 @@ from actors.ports import Ports
 from persistence.records import ActionRecord, ConnectionRecord, NewReceipt
 
 
-def of_connection(
-    connection: ConnectionRecord, verb: str, ports: Ports, *, state: str
+def of_connection(  # noqa: PLR0913 - what a receipt says
+    connection: ConnectionRecord,
+    verb: str,
+    ports: Ports,
+    *,
+    state: str,
+    by: str | None = None,
+    details: Mapping[str, Any] | None = None,
+    succeeded: bool = True,
 ) -> NewReceipt:
-    """A receipt of a change to a connection, which is ``state`` after it."""
+    """A receipt of a change to a connection, which is ``state`` after it; ``by`` is who asked for it."""
     return _receipt(
         connection,
         f"integration.connection.{connection.provider_id}.{verb}",
         ports,
-        request={"display_name": connection.display_name, "base_url": connection.base_url},
+        request={
+            "display_name": connection.display_name,
+            "base_url": connection.base_url,
+            **({} if by is None else {"requested_by": by}),
+            **(details or {}),
+        },
         result={"state": state},
-        succeeded=True,
+        succeeded=succeeded,
     )
 
 

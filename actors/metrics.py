@@ -25,6 +25,25 @@ class Metrics:
         self.actions = self._counter(
             "actions_executed", "Actions ended", "provider", "tenant", "status"
         )
+        self.requests = self._counter(
+            "provider_requests", "Requests to providers", "provider", "tenant", "status"
+        )
+        self.rate_limited = self._counter(
+            "rate_limited", "Answers 429 of providers", "provider", "tenant"
+        )
+        self.circuit_opens = self._counter(
+            "circuit_opens", "Circuit breakers that opened", "provider", "tenant"
+        )
+        self.budget_exhausted = self._counter(
+            "budget_exhausted",
+            "Requests that a used-up budget held back",
+            "provider",
+            "tenant",
+            "limit",
+        )
+        self.token_refreshes = self._counter(
+            "token_refreshes", "Tokens asked for", "provider", "tenant", "result"
+        )
         self.errors = self._counter("errors", "Errors by type", "error_type")
         self.crashes = self._counter("actor_crashes", "Actors that crashed", "kind")
         self.latency = Histogram(

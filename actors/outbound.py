@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from datetime import datetime
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 
 import orjson
 from attrs import evolve, frozen
 
-from actors import codec, evidence
-from actors.drive import Doubt, drive
+from actors import codec, evidence, incidents
+from actors.drive import Doubt, Ended, drive, in_doubt, look
+from actors.line import Line
 from actors.ports import Ports
+from actors.pressure import Waiting
 from adapters.contract import (
     Adapter,
     Done,
     Later,
     NeedsLogin,
-    Outcome,
     Refused,
     Request,
     Response,
     Unsure,
 )
+from persistence.changes import NewIncident
 from persistence.records import (
     ActionRecord,
     ActionState,
@@ -32,17 +34,23 @@ from persistence.records import (
     NewReceipt,
 )
 
+LAST_LOOK = timedelta(minutes=15)
+"""So long after its end an action in doubt is still looked for; nothing is sent any more."""
+
+_EXPIRED = "it expired before the provider took it"
+
 
 @frozen(kw_only=True)
 class Errand:
-    """What carrying out an action of one connection needs, besides the action."""
+    """What carrying out an action of one connection needs, besides the action. Not ``open``: nothing may be sent."""
 
     connection: ConnectionRecord
     lease: Lease
     adapter: Adapter
-    send: Callable[[Request], Awaitable[Response]]
+    line: Line
     ports: Ports
     jitter: Callable[[], float]
+    open: bool = True
 
 
 class StoreJournal:
@@ -58,10 +66,6 @@ class StoreJournal:
     def entries(self) -> tuple[ExchangeRecord, ...]:
         """See ``drive.Journal.entries``."""
         return tuple(self._entries)
-
-    def in_doubt(self) -> bool:
-        """Whether a write may have had an effect that nothing has proven or disproven."""
-        return any(entry.state is ExchangeState.INTENDED for entry in self._entries)
 
     async def intend(self, step: int, request: Request) -> ExchangeRecord:
         """See ``drive.Journal.intend``."""
@@ -96,66 +100,126 @@ class StoreJournal:
         self._entries[self._entries.index(entry)] = resolved
 
 
-async def carry_out(record: ActionRecord, errand: Errand) -> Outcome:
-    """Run the action's plan once and record how it went; ``Later`` means it waits in the queue again.
+async def carry_out(record: ActionRecord, errand: Errand) -> Ended:
+    """Run the action's plan once and record how it went: ended, or waiting in the queue again.
+
+    Returns how the run ended. ``NeedsLogin`` says so of the credentials, though the action itself may wait, in doubt.
 
     Raises:
         FencedError: another incarnation owns the connection; nothing more was sent or written.
+        ChangedError: the connection is not active any more; nothing more was sent.
         StoreUnavailableError: the journal can not be kept, so nothing more was sent.
+        ConflictError, MissingError: it was cancelled before anything was sent.
     """
     ports = errand.ports
     entries = await ports.store.exchanges(record.tenant_id, record.action_id)
     journal = StoreJournal(record, entries, errand)
     started = ports.clock.now()
-    if started >= record.expires_at:
-        outcome: Outcome = _expired(journal)
+    if started < record.expires_at:
+        ended = await _driven(record, journal, errand)
     else:
-        outcome = await _driven(record, journal, errand)
-        if isinstance(outcome, Later):
-            outcome = await _postponed(record, outcome, journal, errand)
-    if not isinstance(outcome, Later):
+        ended = await _expired(record, journal, errand)
+    outcome = _with_doubt(ended, journal)
+    if isinstance(outcome, Later | Waiting):
+        outcome = await _postponed(record, outcome, journal, errand)
+    if not isinstance(outcome, Later | Waiting):
         await _settle(record, outcome, errand, started)
-    return outcome
+    return ended if isinstance(ended, NeedsLogin) else outcome
 
 
-async def _driven(record: ActionRecord, journal: StoreJournal, errand: Errand) -> Outcome:
+def _with_doubt(ended: Ended, journal: StoreJournal) -> Ended:
+    """A login that is refused says that this run had no effect; of an earlier one, only looking will tell."""
+    if isinstance(ended, NeedsLogin) and in_doubt(journal):
+        return Later(reason=f"may have been sent; to look: {ended.reason}", maybe_sent=True)
+    return ended
+
+
+async def _driven(record: ActionRecord, journal: StoreJournal, errand: Errand) -> Ended:
     manifest = errand.adapter.manifest
     return await drive(
         errand.adapter.plan(codec.action(record, journal.entries())),
-        send=errand.send,
+        line=errand.line,
         journal=journal,
         doubt=Doubt(look_up=manifest.look_up, horizon=manifest.effect_horizon),
         now=errand.ports.clock.now,
     )
 
 
-def _expired(journal: StoreJournal) -> Refused | Unsure:
-    if journal.in_doubt():
-        return Unsure(reason="it expired while a try of it may have had its effect")
-    return Refused(reason="it expired before the provider took it")
+async def _expired(record: ActionRecord, journal: StoreJournal, errand: Errand) -> Ended:
+    """The end of an action whose time is over; where a try is in doubt, the provider is asked once more."""
+    doubtful = [entry for entry in journal.entries() if entry.state is ExchangeState.INTENDED]
+    if not doubtful:
+        return _ended_early(_EXPIRED, journal)
+    now, manifest = errand.ports.clock.now(), errand.adapter.manifest
+    unsure = Unsure(reason="it expired while a try of it may have had its effect")
+    if not errand.open or not manifest.look_up or now >= record.expires_at + LAST_LOOK:
+        return unsure
+    settled_at = doubtful[-1].sent_at + manifest.effect_horizon
+    if now < settled_at:
+        return Waiting(reason="expired; a try of it may still take effect", until=settled_at)
+    plan = errand.adapter.plan(codec.action(record, journal.entries()))
+    found = await look(plan, line=errand.line, journal=journal)
+    match found:
+        case None:
+            reason = "it expired; a try in doubt was looked for and had no effect"
+            return _ended_early(reason, journal, besides=doubtful)
+        case Refused():
+            return unsure
+        case _:
+            return found
 
 
 async def _postponed(
-    record: ActionRecord, later: Later, journal: StoreJournal, errand: Errand
-) -> Outcome:
-    """Put the action back until ``later``, or end it where that is past its expiry."""
+    record: ActionRecord, why: Later | Waiting, journal: StoreJournal, errand: Errand
+) -> Ended:
+    """Put the action back until it is worth trying again, or end it where that is past its end."""
     ports = errand.ports
     now = ports.clock.now()
-    backoff = ports.pace.look_again if later.maybe_sent else ports.pace.retry
-    delay = backoff.delay(
-        record.attempts + 1, jitter=errand.jitter(), retry_after=later.retry_after
-    )
-    not_before = now + delay
-    if not_before >= record.expires_at and not later.maybe_sent:
-        return _expired(journal)
+    not_before = _when(record, why, errand)
+    doubtful = in_doubt(journal)
+    if record.attempts + 1 >= ports.pace.most_attempts and isinstance(why, Later):
+        return _ended_early(f"given up after {record.attempts + 1} tries: {why.reason}", journal)
+    latest = record.expires_at + LAST_LOOK if doubtful else record.expires_at
+    if not_before >= record.expires_at and not doubtful:
+        return _ended_early(_EXPIRED, journal)
     await ports.store.postpone_action(
         errand.lease,
         record.action_id,
-        not_before=min(not_before, record.expires_at),
-        reason=later.reason,
+        not_before=min(not_before, latest if now >= record.expires_at else record.expires_at),
+        reason=why.reason,
         now=now,
+        counted=isinstance(why, Later),
     )
-    return later
+    return why
+
+
+def _when(record: ActionRecord, why: Later | Waiting, errand: Errand) -> datetime:
+    """When to try again; a provider's own wish holds up the whole connection, in full."""
+    if isinstance(why, Waiting):
+        return why.until
+    pace, now = errand.ports.pace, errand.ports.clock.now()
+    backoff = pace.look_again if why.maybe_sent else pace.retry
+    wanted = why.retry_after
+    if wanted is not None:
+        errand.line.hold(now + wanted)
+    return now + backoff.delay(record.attempts + 1, jitter=errand.jitter(), retry_after=wanted)
+
+
+def _ended_early(
+    reason: str, journal: StoreJournal, *, besides: Sequence[ExchangeRecord] = ()
+) -> Refused | Unsure:
+    """Nothing was done; or the action ends half-way, and a person has to see what there is of it.
+
+    ``besides``: tries that were found to have had no effect.
+    """
+    left = [
+        entry
+        for entry in journal.entries()
+        if entry.state is not ExchangeState.VOID and entry not in besides
+    ]
+    return (
+        Unsure(reason=f"{reason}; a part of it may be there") if left else Refused(reason=reason)
+    )
 
 
 async def _settle(
@@ -166,6 +230,7 @@ async def _settle(
 ) -> None:
     ending = codec.ending(outcome)
     now = errand.ports.clock.now()
+    incident = _incident(record, ending, errand.ports)
     await errand.ports.store.settle_action(
         errand.lease,
         record.action_id,
@@ -174,7 +239,10 @@ async def _settle(
         outcome=ending.outcome,
         receipt=_receipt(record, ending, errand.ports),
         now=now,
+        incident=incident,
     )
+    if incident is not None:
+        errand.ports.wake.incidents(record.tenant_id)
     labels = (record.provider_id, record.tenant_id, ending.state.value)
     errand.ports.metrics.actions.labels(*labels).inc()
     errand.ports.metrics.latency.labels("action", record.provider_id).observe(
@@ -189,6 +257,15 @@ async def _settle(
         state=ending.state.value,
         reason=ending.reason,
         took_ms=round((now - started).total_seconds() * 1000, 1),
+    )
+
+
+def _incident(record: ActionRecord, ending: codec.Ending, ports: Ports) -> NewIncident | None:
+    """What nobody can know but a person who looks."""
+    if ending.state is not ActionState.UNSURE:
+        return None
+    return incidents.of_action(
+        record, ports, summary=f"whether it was done is not known: {ending.reason}"
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from uuid import UUID
 
@@ -10,14 +10,20 @@ from attrs import field, frozen
 from structlog.typing import FilteringBoundLogger
 
 from actors.announcements import Announcements
+from actors.conditions import Conditions
 from actors.metrics import Metrics
+from actors.platform.budgets import Budgets
+from actors.platform.health import HealthReports
+from actors.platform.incidents import Incidents
+from actors.platform.policy import Policy
 from actors.platform.receipts import Receipts
 from actors.platform.secrets import SecretStore
 from actors.platform.signals import Signals
 from actors.transport import Transport
+from adapters.oauth import OAuthClient
 from adapters.registry import Registry
 from persistence.store import Store
-from runtime import Backoff, Clock
+from runtime import Backoff, Breaker, Clock
 
 
 @frozen(kw_only=True)
@@ -26,8 +32,8 @@ class Pace:
 
     deliveries_at_once: int = 100
     signals_at_once: int = 100
-    actions_at_once: int = 4
     receipts_at_once: int = 100
+    incidents_at_once: int = 20
     token_kept: timedelta = timedelta(minutes=5)
     look_again: Backoff = field(
         factory=lambda: Backoff(base=timedelta(seconds=1), factor=2.0, cap=timedelta(seconds=30))
@@ -37,6 +43,15 @@ class Pace:
         factory=lambda: Backoff(base=timedelta(seconds=1), factor=2.0, cap=timedelta(minutes=5))
     )
     """Between tries of anything else."""
+    breaker: Breaker = field(factory=Breaker)
+    """Of each connection."""
+    most_attempts: int = 200
+    """So often an action is tried before it is given up, if its time does not end before."""
+    budget_block: int = 10
+    budget_kept: timedelta = timedelta(seconds=10)
+    """So many calls M35 is asked for at once, and how long they are good."""
+    answer_within: timedelta = timedelta(seconds=40)
+    """How long the edge waits for a connection's actor: longer than a request to a provider takes."""
     neighbour: Backoff = field(
         factory=lambda: Backoff(base=timedelta(seconds=0.5), factor=2.0, cap=timedelta(seconds=15))
     )
@@ -45,13 +60,23 @@ class Pace:
 
 @frozen(kw_only=True)
 class Ports:
-    """Everything an actor may reach. ``ids`` makes UUIDv7; ``wake`` hints that there is work for an actor."""
+    """Everything an actor may reach. ``ids`` makes UUIDv7; ``wake`` hints that there is work for an actor.
+
+    ``public_url`` is where providers reach us; ``entropy(n)`` gives n unpredictable bytes; ``oauth_clients`` are the
+    operator's own, by provider.
+
+    ``budgets``, ``incidents`` and ``health`` are None where the settings name no address for them.
+    """
 
     store: Store
     registry: Registry
     secrets: SecretStore
     signals: Signals
     receipts: Receipts
+    budgets: Budgets | None
+    incidents: Incidents | None
+    health: HealthReports | None
+    policy: Policy
     transport: Transport
     clock: Clock
     ids: Callable[[], UUID]
@@ -59,8 +84,12 @@ class Ports:
     environment: str
     wake: Wake
     announcements: Announcements
+    conditions: Conditions
     metrics: Metrics
     log: FilteringBoundLogger
+    public_url: str
+    entropy: Callable[[int], bytes]
+    oauth_clients: Mapping[str, OAuthClient] = field(factory=dict)
     pace: Pace = Pace()
 
 
@@ -71,3 +100,6 @@ class Wake:
     connection: Callable[[str, UUID], None]
     signals: Callable[[str], None]
     receipts: Callable[[str], None]
+    incidents: Callable[[str], None]
+    job: Callable[[str, UUID, object], None]
+    """Hand a job to a connection's actor; the one that may fail: BusyError, when its mailbox is full or it is quarantined."""

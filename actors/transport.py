@@ -1,18 +1,19 @@
-"""One request to a provider and its answer, over httpx; every failure says whether it may have happened."""
+"""One request to a provider and its answer; every failure says whether it may have happened."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import timedelta
-from typing import cast
 from urllib.parse import urljoin, urlsplit
 
 import httpx
 import trio
-from attrs import frozen
+from attrs import field, frozen
 
 from actors.errors import MaybeSentError, NotSentError
+from actors.network import Network, check_base_url
+from actors.pools import Pools
+from actors.resolution import LookUp, check_resolution, system_look_up
 from adapters.contract import Request, Response
 
 ANSWER_LIMIT_BYTES = 10_000_000
@@ -28,35 +29,58 @@ _NOT_SENT = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
     httpx.PoolTimeout,
+    httpx.ProxyError,  # it would not connect us
     httpx.UnsupportedProtocol,
     httpx.LocalProtocolError,
     httpx.InvalidURL,
 )
+# The whole time is bounded apart. Connecting has its own bound, because what failed before was certainly not sent.
+_PATIENCE = httpx.Timeout(None, connect=5.0, pool=5.0).as_dict()
 
 
 @frozen(kw_only=True)
 class Transport:
     """Sends requests to one origin at a time; follows redirects there, and nowhere else.
 
-    ``deadline`` bounds one request with its whole answer.
+    ``deadline`` bounds one request with its whole answer. ``network`` is the way for connections that have none of
+    their own.
     """
 
-    client: httpx.AsyncClient
+    pools: Pools
     deadline: timedelta
+    network: Network = field(factory=Network)
+    look_up: LookUp = field(factory=system_look_up)
 
-    async def send(self, request: Request, *, base_url: str) -> Response:
+    async def check(self, base_url: str, *, network: Network | None = None) -> None:
+        """Check early whether a connection may lead there: its URL, and what names resolve to now.
+
+        Behind a proxy only the proxy's name is resolved here. Each connect checks again what it connects to.
+
+        Raises:
+            RouteError: it may not.
+        """
+        way = network or self.network
+        check_base_url(base_url, development=way.development)
+        await check_resolution(way.proxy or base_url, self.look_up, development=way.development)
+
+    async def send(
+        self, request: Request, *, base_url: str, network: Network | None = None
+    ) -> Response:
         """Send an authorised ``request`` to ``base_url`` and read its answer whole.
 
         A redirect is repeated with its method and body (GitHub says so of renamed repositories), on the same
         origin only, because it carries credentials; 301 and 302 of a write are the plan's to judge.
 
         Raises:
+            RouteError: a connection may not lead there.
             NotSentError: it certainly did not reach the provider (also: a URL of another origin).
             MaybeSentError: it may have; also when the answer is over 10 MB or cut short.
         """
+        way = network or self.network
+        check_base_url(base_url, development=way.development)
         url = _checked(_absolute(request.url, base_url), "", base_url)
         for _ in range(_MOST_REDIRECTS + 1):
-            response = await self._exchange(request, url)
+            response = await self._exchange(request, url, way)
             target = response.header("location")
             followed = _KEEP_METHOD if request.writes else _REDIRECTS
             if response.status not in followed or target is None:
@@ -64,10 +88,11 @@ class Transport:
             url = _checked(url, target, base_url)
         raise NotSentError("too many redirects")
 
-    async def _exchange(self, request: Request, url: str) -> Response:
+    async def _exchange(self, request: Request, url: str, way: Network) -> Response:
         try:
             with trio.fail_after(self.deadline.total_seconds()):
-                return await self._stream(request, url)
+                async with self.pools.lease(way) as pool:
+                    return await _answered(pool, request, url)
         except _NOT_SENT as error:
             raise NotSentError(f"not sent: {type(error).__name__}") from error
         except (httpx.HTTPError, httpx.StreamError) as error:
@@ -77,34 +102,39 @@ class Transport:
                 f"no answer within {self.deadline.total_seconds():g} s"
             ) from error
 
-    async def _stream(self, request: Request, url: str) -> Response:
-        # Not by ``client.stream``: it adds the cookies that other tenants' answers have set (P6).
-        headers = [
+
+async def _answered(pool: httpx.AsyncBaseTransport, request: Request, url: str) -> Response:
+    # By no ``httpx.AsyncClient``: it would keep the cookies of one tenant's answers for another's requests (P6).
+    asked = httpx.Request(
+        request.method,
+        url,
+        headers=[
             (name.encode("latin-1"), value.encode("latin-1"))
             for name, value in (_PLAIN, *request.headers)
-        ]
-        asked = httpx.Request(request.method, url, headers=headers, content=request.body)
-        sent = self.client.send(asked, stream=True, follow_redirects=False)
-        async with aclosing(await sent) as answer:
-            if answer.headers.get("content-encoding", "identity") != "identity":
-                raise MaybeSentError("the answer is compressed, which was not asked for")
-            return Response(
-                status=answer.status_code,
-                headers=tuple(
-                    (name.lower(), value) for name, value in answer.headers.multi_items()
-                ),
-                body=await _whole(answer),
-            )
+        ],
+        content=request.body,
+        extensions={"timeout": _PATIENCE},
+    )
+    async with aclosing(await pool.handle_async_request(asked)) as answer:
+        if answer.headers.get("content-encoding", "identity") != "identity":
+            raise MaybeSentError("the answer is compressed, which was not asked for")
+        return Response(
+            status=answer.status_code,
+            headers=tuple((name.lower(), value) for name, value in answer.headers.multi_items()),
+            body=await _whole(answer),
+        )
 
 
 async def _whole(answer: httpx.Response) -> bytes:
     body = bytearray()
-    chunks = cast("AsyncGenerator[bytes, None]", answer.aiter_bytes())
-    async with aclosing(chunks):
-        async for chunk in chunks:
+    # Cancelled and not left: httpcore's generators end in order only from within.
+    with trio.CancelScope() as reading:
+        async for chunk in answer.aiter_bytes():
             body += chunk
             if len(body) > ANSWER_LIMIT_BYTES:
-                raise MaybeSentError(f"the answer is over {ANSWER_LIMIT_BYTES} bytes")
+                reading.cancel("the answer is too long")
+    if len(body) > ANSWER_LIMIT_BYTES:
+        raise MaybeSentError(f"the answer is over {ANSWER_LIMIT_BYTES} bytes")
     return bytes(body)
 
 

@@ -5,6 +5,7 @@
 ├── connections/{t}/{c}   one virtual actor per connection, started by its first work
 ├── signals/{t}           one per tenant: outbox → PM-3
 ├── receipts/{t}          one per tenant: receipts → ERIS
+├── incidents/{t}         one per tenant: incidents → EPC-4, health → EPC-5
 └── upkeep                finds lost wake-ups, counts refusals, forgets what is old
 """
 
@@ -15,7 +16,8 @@ from datetime import timedelta
 from uuid import UUID
 
 from actors.connection import ConnectionActor, Work, key_of
-from actors.courier import Carry, Courier, ReceiptCourier
+from actors.courier import Carry, Courier, IncidentCourier, ReceiptCourier
+from actors.errors import BusyError
 from actors.ports import Ports, Wake
 from actors.relay import SignalRelay
 from actors.upkeep import RefusalCount, Timetable, Upkeep
@@ -35,6 +37,7 @@ from runtime import (
 _CONNECTIONS = "connections"
 _SIGNALS = "signals"
 _RECEIPTS = "receipts"
+_INCIDENTS = "incidents"
 _SHUTDOWN = timedelta(seconds=5)
 _HINTS = 16
 """Room for hints in a mailbox: they all say the same, so a full one has been told already."""
@@ -53,6 +56,7 @@ def tree(
             _directory(_CONNECTIONS, lambda key: ConnectionActor(key, ports)),
             _directory(_SIGNALS, lambda key: SignalRelay(key, ports)),
             _directory(_RECEIPTS, lambda key: ReceiptCourier(key, ports)),
+            _directory(_INCIDENTS, lambda key: IncidentCourier(key, ports)),
             ActorSpec(
                 name="upkeep",
                 create=lambda: Upkeep(ports, refusals, timetable),
@@ -80,7 +84,24 @@ def wake_through(system: Callable[[], System]) -> Wake:
     def receipts(tenant_id: str) -> None:
         _hint(system, _RECEIPTS, tenant_id, Carry())
 
-    return Wake(connection=connection, signals=signals, receipts=receipts)
+    def incidents(tenant_id: str) -> None:
+        _hint(system, _INCIDENTS, tenant_id, Carry())
+
+    def job(tenant_id: str, connection_id: UUID, asked: object) -> None:
+        try:
+            connections = system().directory(_CONNECTIONS)
+            # Past the hints, of which a busy connection's mailbox may be full.
+            connections.control(key_of(tenant_id, connection_id), asked)
+        except ActorError as error:
+            raise BusyError(f"the connection takes nothing now: {error}") from error
+
+    return Wake(
+        connection=connection,
+        signals=signals,
+        receipts=receipts,
+        incidents=incidents,
+        job=job,
+    )
 
 
 def _hint(system: Callable[[], System], directory: str, key: str, message: object) -> None:

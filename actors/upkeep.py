@@ -9,11 +9,13 @@ from uuid import UUID
 import trio
 from attrs import frozen
 
+from actors.cleaning import clean
 from actors.ports import Ports
 from persistence.errors import StoreUnavailableError
 from runtime import Actor, Context
 
 _ROWS_AT_ONCE = 500
+_CLEANED_AT_ONCE = 20
 
 
 @frozen
@@ -85,6 +87,7 @@ class Upkeep(Actor):
             else:
                 await self._count()
                 await self._wake()
+                self._clean()
         except StoreUnavailableError as error:
             self._ports.log.warning("upkeep.store_unavailable", reason=str(error))
         if isinstance(message, Sweep):
@@ -127,6 +130,22 @@ class Upkeep(Actor):
             wake.signals(tenant_id)
         for tenant_id in await store.tenants_with_receipts(limit=_ROWS_AT_ONCE):
             wake.receipts(tenant_id)
+        for tenant_id in await store.tenants_with_incidents(limit=_ROWS_AT_ONCE):
+            wake.incidents(tenant_id)
+
+    def _clean(self) -> None:
+        """Tidy up after deleted connections, one after the other, beside the rounds."""
+        if not self._context.running and not self._context.stopping:
+            self._context.spawn(self._clean_all, name="cleaning")
+
+    async def _clean_all(self) -> None:
+        try:
+            for tenant_id, connection_id in await self._ports.store.connections_to_clean(
+                now=self._ports.clock.now(), limit=_CLEANED_AT_ONCE
+            ):
+                await clean(self._ports, tenant_id, connection_id)
+        except StoreUnavailableError as error:
+            self._ports.log.warning("upkeep.store_unavailable", reason=str(error))
 
     async def _sweep(self) -> None:
         now = self._ports.clock.now()

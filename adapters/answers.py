@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
+from typing import TypeAlias
 
-from adapters.contract import Later, NeedsLogin, Outcome, Refused, Request, Response
+from adapters.contract import Later, NeedsLogin, Refused, Request, Response
+
+Ending: TypeAlias = Later | NeedsLogin | Refused
 
 MAX_RETRY_AFTER = timedelta(days=1)
 """A longer wish is taken for a mistake of the provider, and shortened to this."""
@@ -13,7 +16,7 @@ MAX_RETRY_AFTER = timedelta(days=1)
 _NOT_NOW = frozenset({408, 425, 429})
 
 
-def ending(response: Response, *, request: Request, message: str = "") -> Outcome | None:
+def ending(response: Response, *, request: Request, message: str = "") -> Ending | None:
     """How the plan ends with this answer, or None where it goes on (2xx).
 
     ``message`` is what the provider said, fit to be shown. A write that got 408 or 5xx, 503 included, may

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
 from attrs import field, frozen
 
 from adapters.contract import Plan, Response, Secret
-from adapters.credentials import AppKey, GrantPlan
+from adapters.credentials import AppKey, Credentials, GrantPlan
 
 
 @frozen(kw_only=True)
@@ -16,13 +17,18 @@ class Wanted:
     """The webhook a connection wants at its provider.
 
     ``url`` is where it must lead; ``former_urls`` are this connection's from before, to be replaced. ``settings``
-    is the connection's, a JSON object of ``Manifest.settings``. The URLs hold the endpoint's token.
+    is the connection's, a JSON object of ``Manifest.settings``; ``former_settings`` are those of before, whose
+    webhooks are to be removed where ``settings`` no longer asks for them. ``renewed``: the secret is another than
+    when ``subscribe`` was last ``Done``; no provider shows the secret it has, so it is sent again. The URLs hold
+    the endpoint's token.
     """
 
     url: str = field(repr=False)
     former_urls: tuple[str, ...] = field(default=(), repr=False)
     secret: Secret
     settings: bytes
+    former_settings: tuple[bytes, ...] = ()
+    renewed: bool = False
 
 
 @runtime_checkable
@@ -33,13 +39,26 @@ class Subscriptions(Protocol):
         """Bring the provider to exactly one webhook as ``wanted``; lists before it creates, always.
 
         ``Done.details``: ``{"hooks": [{"target", "id", "was": "kept" | "created" | "repaired"}], "removed": n}``.
-        A target that is refused ends the plan ``Refused`` with its name, after the others are done.
+        A target that is refused ends the plan ``Refused`` with its name, after the others are done. Any other
+        ending than ``Done`` may have left part of the work done; run again, it goes on from what it finds. After
+        ``Later(maybe_sent=True)``, and after an answer that was lost, that is once the effect horizon has passed.
         """
         ...
 
     def unsubscribe(self, wanted: Wanted) -> Plan:
-        """Remove every webhook of this connection; one that is gone already is as good."""
+        """Remove every webhook of this connection; one that is gone already is as good.
+
+        ``Done.details``: ``{"removed": n, "unreachable": [targets]}``; the latter show themselves to these
+        credentials no more, as one does that was deleted.
+        """
         ...
+
+
+class ClientAuthentication(StrEnum):
+    """Where a client shows its secret to the token endpoint (RFC 6749, 2.3.1)."""
+
+    BODY = "body"
+    BASIC = "basic"
 
 
 @frozen(kw_only=True)
@@ -50,6 +69,7 @@ class AuthorizationServer:
     token_url: str
     scopes: tuple[str, ...] = ()
     extra: tuple[tuple[str, str], ...] = ()
+    client_authentication: ClientAuthentication = ClientAuthentication.BODY
 
 
 @runtime_checkable
@@ -67,6 +87,19 @@ class Apps(Protocol):
 
     def app_grant(self, key: AppKey, *, now: datetime) -> GrantPlan:
         """Get a token of the app's installation; requests are relative to the connection's base URL."""
+        ...
+
+
+@runtime_checkable
+class CredentialsCheck(Protocol):
+    """The capability to say early that credentials can not be used."""
+
+    def check_credentials(self, credentials: Credentials) -> None:
+        """Refuse at the door what would only fail later.
+
+        Raises:
+            CredentialsError: with what is wrong, and nothing of what is in them.
+        """
         ...
 
 

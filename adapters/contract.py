@@ -108,7 +108,9 @@ class Signal:
     """What a delivery means, before it is put in an envelope.
 
     ``signal_type`` is a key of ``adapters.signals.SIGNAL_TYPES``. ``payload`` and ``canonical_keys`` are JSON
-    objects as bytes; the envelope adds ``provider_metadata`` to the payload.
+    objects as bytes; the envelope adds ``provider_metadata`` to the payload. ``event_key`` identifies the event itself,
+    for what can be found in more than one way (webhook and poll); None: the delivery's id is all there is. No two
+    signals of a connection share one, except they are of the same event.
     """
 
     signal_type: str
@@ -118,6 +120,7 @@ class Signal:
     payload: bytes = field(repr=False)
     canonical_keys: bytes = field(default=b"{}", repr=False)
     kind: SignalKind = SignalKind.EVENT
+    event_key: str | None = None
 
 
 @frozen(kw_only=True)
@@ -240,8 +243,14 @@ class Adapter(Webhooks, Actions, Protocol):
         """What is true of the provider whatever the tenant."""
         ...
 
-    def probe(self) -> Plan:
-        """The verification call; ``Done.details`` says what is granted, missing or unknown."""
+    def probe(self, settings: bytes = b"{}", *, granted: tuple[str, ...] = ()) -> Plan:
+        """The verification call; it only reads.
+
+        ``settings`` are the connection's; ``granted`` is what the token's grant said of itself (``Grant.scopes``),
+        which some providers say nowhere else. ``Done.details`` holds ``permissions``: an object that says of each
+        permission the connection needs whether it is ``granted``, ``missing`` or ``unknown``. What is missing does
+        not fail the probe: the connection can do the rest.
+        """
         ...
 
     def authorise(self, request: Request, *, token: Secret) -> Request:

@@ -78,6 +78,12 @@ def signal_id(connection_id: uuid.UUID, event_id: str, index: int) -> str:
     return str(uuid.uuid5(connection_id, f"{event_id}/{index}"))
 
 
+def keyed_signal_id(connection_id: uuid.UUID, event_key: str) -> str:
+    """The id of the signal of an event that has a key of its own: the same whichever way it was found (P2)."""
+    # No ``signal_id`` is made of such a name: an index is a number.
+    return str(uuid.uuid5(connection_id, f"{event_key}/key"))
+
+
 def envelope(signal: Signal, *, origin: Origin, index: int) -> SignalEnvelope:
     """Put a signal in its envelope (PRD 10.1); ``sequence_no`` is given when it is settled."""
     payload = {
@@ -91,7 +97,7 @@ def envelope(signal: Signal, *, origin: Origin, index: int) -> SignalEnvelope:
         **orjson.loads(signal.payload),
     }
     return SignalEnvelope(
-        signal_id=signal_id(origin.connection_id, origin.event_id, index),
+        signal_id=_id(signal, origin, index),
         tenant_id=origin.tenant_id,
         environment=origin.environment,
         producer_id=str(origin.connection_id),
@@ -104,6 +110,12 @@ def envelope(signal: Signal, *, origin: Origin, index: int) -> SignalEnvelope:
         correlation_id=origin.event_id,
         resource=signal.resource,
     )
+
+
+def _id(signal: Signal, origin: Origin, index: int) -> str:
+    if signal.event_key is None:
+        return signal_id(origin.connection_id, origin.event_id, index)
+    return keyed_signal_id(origin.connection_id, signal.event_key)
 
 
 def to_json(signal: SignalEnvelope) -> bytes:

@@ -2,33 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
+from email.utils import format_datetime
 from enum import StrEnum
-from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from adapters.contract import Headers, Request, Response
-from adapters.document import optional, read_object
-from adapters.errors import PayloadError
 
 _NO_TIME = timedelta()
-_FIELDS = frozenset(
-    {
-        "effect",
-        "status",
-        "headers",
-        "body",
-        "dropped",
-        "delay_s",
-        "late_by_s",
-        "cut_at",
-        "times",
-        "method",
-        "path",
-    }
-)
 
 
 class Effect(StrEnum):
@@ -39,13 +21,24 @@ class Effect(StrEnum):
     LATE = "late"
 
 
+class Says(StrEnum):
+    """How an answer says how long to wait: ``Retry-After`` as seconds or as a date, or when the limit is full again."""
+
+    SECONDS = "seconds"
+    DATE = "date"
+    RESET = "reset"
+
+
 @frozen(kw_only=True)
 class Fault:
     """One planned fault; it strikes ``times`` requests whose method and path fit, then it is used up.
 
     ``response`` None: the provider's own answer (only with ``Effect.NOW``). ``dropped``: no answer at all.
     ``late_by`` is how long after the request a ``LATE`` effect appears. ``cut_at`` is the length in bytes
-    after which the body breaks off. ``path`` fits when the request's path contains it.
+    after which the body breaks off; ``padded_to`` the length to which it is blown up, still the same JSON;
+    ``drip`` the pause after each of its bytes. ``wait`` is what the answer asks for, as it ``says``.
+    ``clock_off`` is how far ahead of ours the provider's clock is. ``path`` fits when the request's path contains
+    it. ``lasting``: it strikes until it is lifted, by its ``name`` or with all others.
     """
 
     effect: Effect = Effect.NOW
@@ -54,7 +47,14 @@ class Fault:
     delay: timedelta = _NO_TIME
     late_by: timedelta = _NO_TIME
     cut_at: int | None = None
+    padded_to: int | None = None
+    drip: timedelta = _NO_TIME
+    wait: timedelta | None = None
+    says: Says = Says.SECONDS
+    clock_off: timedelta = _NO_TIME
     times: int = 1
+    lasting: bool = False
+    name: str = ""
     method: str = ""
     path: str = ""
 
@@ -68,6 +68,24 @@ class Fault:
     def fits(self, request: Request) -> bool:
         """Whether this fault is about ``request``."""
         return self.method in ("", request.method) and self.path in request.url.partition("?")[0]
+
+    def struck(self) -> Fault | None:
+        """What is left of it after one strike."""
+        if self.lasting:
+            return self
+        return evolve(self, times=self.times - 1) if self.times > 1 else None
+
+    def answer(self, own: Response | None, *, now: datetime) -> Response | None:
+        """What comes back where the provider itself would answer ``own``; ``now`` is by its clock."""
+        response = self.response or own
+        if self.dropped or response is None:
+            return None
+        if self.response is not None and response.header("date") is None:
+            response = _with(response, ("date", format_datetime(now, usegmt=True)))
+        if self.wait is not None:
+            response = _with(response, *_wish(self.wait, self.says, now))
+        padding = (self.padded_to or 0) - len(response.body)
+        return evolve(response, body=response.body + b" " * max(0, padding))
 
 
 def failing(
@@ -103,15 +121,37 @@ def slow(delay: timedelta, *, times: int = 1, method: str = "") -> Fault:
     return Fault(delay=delay, times=times, method=method)
 
 
+def dripping(pause: timedelta, *, times: int = 1, method: str = "") -> Fault:
+    """The provider does it, and its answer comes byte by byte."""
+    return Fault(drip=pause, times=times, method=method)
+
+
 def cut(at: int, *, times: int = 1, method: str = "POST") -> Fault:
     """The provider does it, and the answer's body breaks off after ``at`` bytes."""
     return Fault(cut_at=at, times=times, method=method)
 
 
-def rate_limited(retry_after: timedelta, *, status: int = 429, times: int = 1) -> Fault:
-    """The provider does nothing and says when to come back."""
-    seconds = str(int(retry_after.total_seconds()))
-    return failing(status, headers=(("retry-after", seconds),), times=times)
+def huge(size_bytes: int, *, times: int = 1, method: str = "POST") -> Fault:
+    """The provider does it, and its answer is ``size_bytes`` long."""
+    return Fault(padded_to=size_bytes, times=times, method=method)
+
+
+def rate_limited(
+    retry_after: timedelta, *, status: int = 429, times: int = 1, says: Says = Says.SECONDS
+) -> Fault:
+    """The provider does nothing and says when to come back; with more ``times`` it is a storm."""
+    limited = failing(status, times=times)
+    return evolve(limited, wait=retry_after, says=says)
+
+
+def revoked(*, name: str = "revoked") -> Fault:
+    """The provider knows the token no more, until the fault is lifted."""
+    return evolve(failing(401), lasting=True, name=name)
+
+
+def skewed(by: timedelta, *, name: str = "skewed") -> Fault:
+    """The provider's clock is ahead of ours by so much, or behind, until the fault is lifted."""
+    return Fault(clock_off=by, lasting=True, name=name)
 
 
 def plain(status: int, *, headers: Headers = ()) -> Response:
@@ -123,53 +163,16 @@ def plain(status: int, *, headers: Headers = ()) -> Response:
     )
 
 
-def fault_from(document: Mapping[str, Any]) -> Fault:
-    """Read a fault that another process plans, from JSON.
-
-    Its fields are those of ``Fault``, with ``status``, ``headers`` (an object) and ``body`` for the response,
-    and times in seconds as ``delay_s`` and ``late_by_s``.
-
-    Raises:
-        PayloadError: with the path of what is wrong.
-    """
-    unknown = sorted(set(document) - _FIELDS)
-    if unknown:
-        raise PayloadError("is no field of a fault", path=unknown[0])
-    effect = optional(document, "effect", str) or Effect.NOW.value
-    if effect not in tuple(Effect):
-        raise PayloadError(f"must be one of {', '.join(Effect)}", path="effect")
-    try:
-        return Fault(
-            effect=Effect(effect),
-            response=_response(document),
-            dropped=optional(document, "dropped", bool) or False,
-            delay=_seconds(document, "delay_s"),
-            late_by=_seconds(document, "late_by_s"),
-            cut_at=optional(document, "cut_at", int),
-            times=optional(document, "times", int) or 1,
-            method=optional(document, "method", str) or "",
-            path=optional(document, "path", str) or "",
-        )
-    except ValueError as error:
-        raise PayloadError(str(error)) from error
+def _with(response: Response, *headers: tuple[str, str]) -> Response:
+    return evolve(response, headers=(*response.headers, *headers))
 
 
-def _response(document: Mapping[str, Any]) -> Response | None:
-    status = optional(document, "status", int)
-    if status is None:
-        return None
-    if not 200 <= status <= 599:
-        raise PayloadError("must be a final HTTP status", path="status")
-    given = read_object(document, "headers") if "headers" in document else {}
-    headers = tuple((str(name).lower(), str(value)) for name, value in given.items())
-    body = optional(document, "body", str)
-    if body is None:
-        return plain(status, headers=headers)
-    return Response(status=status, headers=headers, body=body.encode())
-
-
-def _seconds(document: Mapping[str, Any], name: str) -> timedelta:
-    value = document.get(name, 0)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 86_400:
-        raise PayloadError("must be seconds, at most a day", path=name)
-    return timedelta(seconds=value)
+def _wish(wait: timedelta, says: Says, now: datetime) -> Headers:
+    match says:
+        case Says.SECONDS:
+            return (("retry-after", str(int(wait.total_seconds()))),)
+        case Says.DATE:
+            return (("retry-after", format_datetime(now + wait, usegmt=True)),)
+        case Says.RESET:
+            full_again = str(int((now + wait).timestamp()))
+            return (("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", full_again))

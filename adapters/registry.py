@@ -12,13 +12,27 @@ from typing import cast
 from attrs import frozen
 
 import adapters
+from adapters.capabilities import Allowances, Apps, Login, Subscriptions
 from adapters.contract import Adapter
 from adapters.errors import UnknownProviderError
-from adapters.manifest import Manifest
+from adapters.manifest import AuthMethod, Manifest
 from adapters.signals import SIGNAL_TYPES
 
 _PROVIDER_ID = re.compile(r"[a-z][a-z0-9_]{1,49}")
 _METHODS = ("receive", "normalise", "check", "target_key", "plan", "probe", "authorise")
+_OPTIONAL: Mapping[str, type] = MappingProxyType(
+    {
+        "webhook_registration": Subscriptions,
+        "oauth2": Login,
+        "app": Apps,
+        "limit_headers": Allowances,
+    }
+)
+"""What an adapter may implement besides, by the name that callers see."""
+
+_NEEDED: Mapping[AuthMethod, type] = MappingProxyType(
+    {AuthMethod.OAUTH2: Login, AuthMethod.CLIENT_CREDENTIALS: Login, AuthMethod.APP: Apps}
+)
 
 
 @frozen
@@ -41,6 +55,14 @@ class Registry:
     def manifests(self) -> tuple[Manifest, ...]:
         """What is true of each provider, ordered by provider id."""
         return tuple(adapter.manifest for adapter in self._adapters.values())
+
+
+def capabilities(adapter: Adapter) -> tuple[str, ...]:
+    """What the adapter can do, by the names that callers see: no more than it implements."""
+    manifest = adapter.manifest
+    named = (("webhook", manifest.event_kinds), ("outbound_actions", manifest.actions))
+    always = [name for name, kinds in named if kinds]
+    return (*always, *(name for name, kind in _OPTIONAL.items() if isinstance(adapter, kind)))
 
 
 def register(found: Iterable[Adapter]) -> Registry:
@@ -87,6 +109,13 @@ def _checked(adapter: Adapter) -> Manifest:
         raise ValueError(f"adapter {manifest.provider_id!r} lacks {', '.join(lacking)}")
     if not _PROVIDER_ID.fullmatch(manifest.provider_id):
         raise ValueError(f"{manifest.provider_id!r} is no provider id")
+    unfounded = [
+        method.value
+        for method in manifest.auth_methods
+        if method in _NEEDED and not isinstance(adapter, _NEEDED[method])
+    ]
+    if unfounded:
+        raise ValueError(f"adapter {manifest.provider_id!r} can not log in by {unfounded}")
     unknown = sorted(set(manifest.signal_types) - set(SIGNAL_TYPES))
     if unknown:
         raise ValueError(f"adapter {manifest.provider_id!r} has unknown signal types {unknown}")

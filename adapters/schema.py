@@ -1,6 +1,7 @@
 """Types as shapes: the JSON Schema that callers see, and the check of what they send, from one attrs class.
 
 Constraints stand in the types (``Annotated[str, msgspec.Meta(max_length=200)]``); unknown fields are always refused.
+Shapes are made of scalars, attrs classes (one in a union), lists of one kind and mappings of scalars.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ import attrs
 import msgspec
 
 _Shape = TypeVar("_Shape")
+_UNIONS = (typing.Union, types.UnionType)
+_LISTS = (list, tuple)
+_MAX_PATH = 200
 _AT = re.compile(r"^(?P<what>.*?)(?: - at `\$?(?P<where>.*)`)?$", re.DOTALL)
 _MISSING = re.compile(r"^Object missing required field `(?P<name>.*)`$")
 _QUOTES_VALUE = re.compile(r"^Invalid (enum value|value) .*$", re.DOTALL)
@@ -78,31 +82,28 @@ def _closed(schema: Any) -> Any:  # noqa: ANN401 - JSON
 
 
 def _unknown(document: object, kind: Any, path: str) -> Iterator[str]:  # noqa: ANN401 - a type
-    if isinstance(document, dict):
-        shape = next(iter(_shapes(kind)), None)
-        if shape is None:
-            return
-        fields = _fields(shape)
-        for name, value in document.items():
-            at = f"{path}.{name}" if path else str(name)
-            if name not in fields:
-                yield at[:200]
-            else:
-                yield from _unknown(value, fields[name], at)
-    elif isinstance(document, list):
+    """Where the document has fields that its type has not. It goes no deeper than the type does."""
+    origin, parts = typing.get_origin(kind), typing.get_args(kind)
+    if origin is typing.Annotated:
+        yield from _unknown(document, parts[0], path)
+    elif origin in _UNIONS:
+        for part in parts:
+            yield from _unknown(document, part, path)
+    elif isinstance(document, list) and origin in _LISTS:
         for index, entry in enumerate(document):
-            yield from _unknown(entry, kind, f"{path}[{index}]")
+            yield from _unknown(entry, parts[0], f"{path}[{index}]")
+    elif isinstance(document, dict) and isinstance(kind, type) and attrs.has(kind):
+        yield from _unknown_fields(document, kind, path)
 
 
-def _shapes(kind: Any) -> Iterator[type]:  # noqa: ANN401 - a type
-    """The attrs classes that a value of ``kind`` may be: through Annotated, unions and lists."""
-    if isinstance(kind, type) and attrs.has(kind):
-        yield kind
-        return
-    origin = typing.get_origin(kind)
-    if origin in {list, tuple, typing.Union, types.UnionType, typing.Annotated}:
-        for part in typing.get_args(kind):
-            yield from _shapes(part)
+def _unknown_fields(document: Mapping[str, Any], kind: type, path: str) -> Iterator[str]:
+    fields = _fields(kind)
+    for name, value in document.items():
+        at = f"{path}.{name}" if path else str(name)
+        if name in fields:
+            yield from _unknown(value, fields[name], at)
+        else:
+            yield at[:_MAX_PATH]
 
 
 @cache

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TypeAlias
+from urllib.parse import parse_qsl
 
 import orjson
 from attrs import evolve, frozen
@@ -18,7 +19,8 @@ from attrs import evolve, frozen
 from adapters.contract import Headers, Request, Response
 from adapters.document import objects, parse
 from adapters.errors import PayloadError
-from adapters.faults import Effect, Fault, fault_from
+from adapters.fault_documents import fault_from
+from adapters.faults import Effect, Fault
 
 CONTROL = "/_sim/"
 
@@ -35,12 +37,13 @@ class Reply:
 
     ``response`` None: the connection is dropped without an answer. ``delay`` passes before the first byte (or
     the drop). ``cut_at``: the connection breaks after so many bytes of the body, which its content-length
-    promised in full.
+    promised in full. ``drip`` passes after each byte of the body.
     """
 
     response: Response | None
     delay: timedelta = timedelta()
     cut_at: int | None = None
+    drip: timedelta = timedelta()
 
 
 @frozen(kw_only=True)
@@ -71,7 +74,7 @@ class Stage:
         """Stage ``perform``, without faults."""
         self._perform = perform
         self._faults: list[Fault] = []
-        self._late: list[tuple[datetime, Request]] = []
+        self._late: list[tuple[datetime, Request, timedelta]] = []
         self._seen: deque[Seen] = deque(maxlen=_MAX_SEEN)
 
     @property
@@ -88,9 +91,9 @@ class Stage:
         """Add faults; the first one that fits a request strikes it."""
         self._faults.extend(faults)
 
-    def clear(self) -> None:
-        """Drop the faults that did not strike yet; late effects stay due."""
-        self._faults.clear()
+    def clear(self, name: str = "") -> None:
+        """Lift the faults of that name, or all; late effects stay due."""
+        self._faults = [fault for fault in self._faults if name not in ("", fault.name)]
 
     def handle(self, request: Request, *, now: datetime) -> Reply:
         """Perform ``request`` at ``now``, or what the first fitting fault makes of it."""
@@ -109,22 +112,24 @@ class Stage:
             (entry for entry in self._late if entry[0] <= now), key=lambda entry: entry[0]
         )
         self._late = [entry for entry in self._late if entry[0] > now]
-        for at, request in due:
-            self._perform(request, at)
+        for at, request, clock_off in due:
+            self._perform(request, at + clock_off)
 
     def control(self, request: Request) -> Response:
         """Answer a control request: ``/_sim/faults`` (GET, POST, DELETE) and ``/_sim/requests`` (GET).
 
-        POST takes one fault or ``{"faults": [...]}``, see ``faults.fault_from``; 400 says what is wrong.
+        POST takes one fault or ``{"faults": [...]}``, see ``FaultDocument``; 400 says what is wrong. DELETE lifts
+        all, or those of the query's ``name``.
         """
-        match request.method, request.url.partition("?")[0]:
+        path, _, query = request.url.partition("?")
+        match request.method, path:
             case "POST", "/_sim/faults":
                 return self._plan_from(request.body)
             case "DELETE", "/_sim/faults":
-                self.clear()
-                return as_json(200, {"waiting": 0})
+                self.clear(dict(parse_qsl(query)).get("name", ""))
+                return self._waiting(200)
             case "GET", "/_sim/faults":
-                return as_json(200, {"waiting": sum(fault.times for fault in self._faults)})
+                return self._waiting(200)
             case "GET", "/_sim/requests":
                 return as_json(200, {"requests": [_told(seen) for seen in self._seen]})
             case _:
@@ -137,22 +142,30 @@ class Stage:
             self.plan(*[fault_from(one) for one in planned])
         except PayloadError as error:
             return as_json(400, {"message": str(error)})
-        return as_json(201, {"waiting": sum(fault.times for fault in self._faults)})
+        return self._waiting(201)
+
+    def _waiting(self, status: int) -> Response:
+        return as_json(status, {"waiting": sum(fault.times for fault in self._faults)})
 
     def _strike(self, request: Request) -> Fault | None:
         for index, fault in enumerate(self._faults):
             if fault.fits(request):
-                rest = [evolve(fault, times=fault.times - 1)] if fault.times > 1 else []
-                self._faults[index : index + 1] = rest
+                rest = fault.struck()
+                self._faults[index : index + 1] = [rest] if rest is not None else []
                 return fault
         return None
 
     def _play(self, request: Request, fault: Fault, now: datetime) -> Reply:
-        own = self._perform(request, now) if fault.effect is Effect.NOW else None
+        there = now + fault.clock_off
+        own = self._perform(request, there) if fault.effect is Effect.NOW else None
         if fault.effect is Effect.LATE:
-            self._late.append((now + fault.late_by, request))
-        response = None if fault.dropped else (fault.response or own)
-        return Reply(response=response, delay=fault.delay, cut_at=fault.cut_at)
+            self._late.append((now + fault.late_by, request, fault.clock_off))
+        return Reply(
+            response=fault.answer(own, now=there),
+            delay=fault.delay,
+            cut_at=fault.cut_at,
+            drip=fault.drip,
+        )
 
 
 def _seen(request: Request, reply: Reply, now: datetime) -> Seen:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -15,23 +14,18 @@ import trio
 
 from adapters.contract import Secret
 from http_edge import demo, dev, node
+from http_edge.commands.actions import actions
+from http_edge.commands.connection_verbs import VERBS
+from http_edge.commands.connections import connections
+from http_edge.commands.providers import providers
+from http_edge.commands.receipts import receipts
+from http_edge.commands.running import USAGE, leaves, node_environment, run, settings_from
+from http_edge.routes import contract
 from http_edge.sending import SENDERS, made_payload, send, signed
-from http_edge.settings import Settings, SettingsError, describe, load
-from persistence.errors import StoreError
+from http_edge.settings import SettingsError, describe
 from persistence.migrate import migrate
-from runtime import GaveUpError
 
-_USAGE = 2
 _SECRET_VARIABLE = "IA_SEND_SECRET"  # noqa: S105 - the name of a variable
-
-
-def _settings() -> Settings:
-    try:
-        return load(os.environ)
-    except SettingsError as error:
-        for problem in error.problems:
-            click.echo(problem, err=True)
-        sys.exit(_USAGE)
 
 
 def _epilog() -> str:
@@ -43,37 +37,44 @@ def _epilog() -> str:
 
 
 @click.group(epilog=_epilog(), context_settings={"max_content_width": 120})
-def main() -> None:
+@click.pass_context
+def main(context: click.Context) -> None:
     """Integration Adapters: verified webhooks in, single-effect actions out."""
+    context.obj = os.environ
+
+
+for _group in (providers, connections, actions, receipts):
+    main.add_command(_group)
+for _verb in VERBS:
+    connections.add_command(_verb)
 
 
 @main.command()
 def serve() -> None:
     """Run a node until SIGTERM."""
-    settings = _settings()
-    _run(partial(node.run, settings))
+    run(partial(node.run, settings_from(os.environ)))
 
 
 @main.command("dev")
 def dev_command() -> None:
     """Run a node with every neighbour simulated, until Ctrl-C."""
     try:
-        _run(partial(dev.main, os.environ))
+        run(partial(dev.main, node_environment(os.environ)))
     except* SettingsError as errors:
         for error in leaves(errors):
             click.echo(str(error), err=True)
-        sys.exit(_USAGE)
+        sys.exit(USAGE)
 
 
 @main.command("migrate")
 def migrate_command() -> None:
     """Bring the database to this program's schema (a node does it too, when it starts)."""
-    settings = _settings()
+    settings = settings_from(os.environ)
 
     async def bring() -> None:
         click.echo(f"at revision {await migrate(settings.database_url)}")
 
-    _run(bring)
+    run(bring)
 
 
 @main.command("demo")
@@ -127,23 +128,10 @@ def send_command(  # noqa: PLR0913, PLR0917 - one per option
         raise click.ClickException(f"{type(error).__name__}: {error}") from error
 
 
-def _run(job: Callable[..., object]) -> None:
-    """Run to the end; what an operator can mend is told in a line, not a traceback."""
-    try:
-        trio.run(job)  # type: ignore[arg-type]  # a partial of an async function
-    except* (StoreError, GaveUpError, OSError) as errors:
-        for error in leaves(errors):
-            click.echo(f"{type(error).__name__}: {error}", err=True)
-        sys.exit(1)
-
-
-def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    """The errors in a group of groups."""
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from leaves(error)
-        else:
-            yield error
+@main.command("openapi")
+def openapi_command() -> None:
+    """Print the API's OpenAPI document."""
+    click.echo(contract(), nl=False)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The internal API of actions: execute one, see what became of it (PRD 11.3)."""
+"""The internal API of actions: execute one, see what became of it, settle it (PRD 11.3)."""
 
 from __future__ import annotations
 
@@ -6,18 +6,33 @@ import hashlib
 import re
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 import orjson
 import trio
 
+from actors.actions_desk import Resolution
 from actors.platform.identity import Caller
 from actors.ports import Ports
-from adapters.contract import Action, Adapter, Headers, Response
+from adapters import canonical
+from adapters.contract import Action, Headers, Response
+from http_edge.action_views import (
+    ActionDetails,
+    ActionPage,
+    ActionView,
+    CanonicalAction,
+    CanonicalActions,
+    action_fields,
+    exchange_view,
+)
 from http_edge.answers import json_response
-from http_edge.bodies import ActionBody, structure
+from http_edge.bodies import LONGEST_EXPIRY, ActionBody, ReasonBody, ResolutionBody
+from http_edge.edge import Edge
 from http_edge.errors import EdgeError, InvalidError, NotFoundError
-from http_edge.management import OUTBOUND, owned
+from http_edge.intake import OUTBOUND
+from http_edge.management import owned
+from http_edge.queries import ActionQuery
+from http_edge.route import Asked, id_in
+from persistence.changes import ActionFilter
 from persistence.errors import ConflictError
 from persistence.records import (
     ActionRecord,
@@ -29,48 +44,107 @@ from persistence.records import (
 
 LONGEST_WAIT = timedelta(seconds=60)
 _WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*([0-9]{1,6})\s*(?:$|[,;])", re.IGNORECASE)
+_LOOK_EVERY_S = 1.0
+"""Another node may end the action; its announcement does not reach this one."""
 
 
-async def execute(
-    caller: Caller, raw: bytes, prefer: str | None, ports: Ports, *, expiry: timedelta
-) -> Response:
-    """Store the action, then have it carried out; 202, or 200 with the outcome if ``prefer`` waits for it.
+async def execute(caller: Caller, asked: Asked, edge: Edge) -> Response:
+    """Store the action, then have it carried out; 202, or 200 with the outcome if ``Prefer: wait`` waits for it.
 
     The same idempotency key with the same request answers with the first one's outcome.
 
     Raises:
         ConflictError: the key is taken by another request (409).
-        ActionError: the provider could never do it (422); nothing is stored.
+        ActionError: no provider, or not this one, could ever do it (422); nothing is stored.
     """
-    body = structure(raw, ActionBody)
+    body: ActionBody = asked.body
+    ports = edge.ports
     connection = await _usable(caller, body, ports)
-    action = _checked(body, connection, ports, expiry)
+    action = _checked(body, connection, edge)
     if connection.state is ConnectionState.ACTIVE:
         record, fresh = await ports.store.enqueue(action)
     else:
         record, fresh = await _known(action, connection, ports), False
     if fresh:
         ports.wake.connection(record.tenant_id, record.connection_id)
-    wait = waiting_time(prefer)
+    wait = waiting_time(asked.request.header("prefer"))
     if wait > timedelta(0) and record.state is ActionState.QUEUED:
         record = await _wait_ended(record, wait, ports)
     ended = record.state is not ActionState.QUEUED
     headers: Headers = (("location", f"/internal/integrations/actions/{record.action_id}"),)
     if wait > timedelta(0):
         headers += (("preference-applied", f"wait={wait.total_seconds():g}"),)
-    return json_response(shown(record), status=200 if ended else 202, headers=headers)
+    view = ActionView(**action_fields(record))
+    return json_response(view, status=200 if ended else 202, headers=headers)
 
 
-async def show(caller: Caller, action_id: str, ports: Ports) -> Response:
-    """What became of an action of the caller's tenant."""
-    try:
-        parsed = UUID(action_id)
-    except ValueError as error:
-        raise NotFoundError("action") from error
-    record = await ports.store.action(caller.tenant_id, parsed)
+async def show(caller: Caller, asked: Asked, edge: Edge) -> Response:
+    """What became of an action of the caller's tenant, and what was sent for it.
+
+    Raises:
+        NotFoundError: there is none of that id.
+    """
+    store = edge.ports.store
+    record = await store.action(caller.tenant_id, asked.id_of("action"))
     if record is None:
         raise NotFoundError("action")
-    return json_response(shown(record))
+    exchanges = await store.exchanges(record.tenant_id, record.action_id)
+    return json_response(
+        ActionDetails(
+            **action_fields(record), exchanges=tuple(exchange_view(each) for each in exchanges)
+        )
+    )
+
+
+async def page(caller: Caller, asked: Asked, edge: Edge) -> Response:
+    """The tenant's actions, newest first."""
+    query: ActionQuery = asked.query
+    only = ActionFilter(
+        connection_id=query.connection_id,
+        states=query.status or None,
+        canonical_type=query.canonical_type,
+        correlation_id=query.correlation_id,
+    )
+    found = await edge.ports.store.actions(
+        caller.tenant_id, only, before=query.cursor, limit=query.limit + 1
+    )
+    here = found[: query.limit]
+    return json_response(
+        ActionPage(
+            actions=tuple(ActionView(**action_fields(each)) for each in here),
+            next_cursor=here[-1].action_id if len(found) > query.limit else None,
+        )
+    )
+
+
+async def cancel(caller: Caller, asked: Asked, edge: Edge) -> Response:
+    """End an action before it is sent."""
+    body: ReasonBody = asked.body
+    cancelled = await edge.actions.cancel(
+        caller.tenant_id, asked.id_of("action"), by=caller.subject, reason=body.reason
+    )
+    return json_response(ActionView(**action_fields(cancelled)))
+
+
+async def resolve(caller: Caller, asked: Asked, edge: Edge) -> Response:
+    """Settle an action that was left unsure, as a person found out at the provider."""
+    body: ResolutionBody = asked.body
+    resolution = Resolution(
+        done=body.status == "done", reason=body.reason, reference=body.reference
+    )
+    resolved = await edge.actions.resolve(
+        caller.tenant_id, asked.id_of("action"), resolution, by=caller.subject
+    )
+    return json_response(ActionView(**action_fields(resolved)))
+
+
+async def schemas(_caller: Caller, _asked: Asked, _edge: Edge) -> Response:
+    """The canonical actions, for those that write them."""
+    await trio.lowlevel.checkpoint()
+    kinds = canonical.schemas().items()
+    return json_response(
+        CanonicalActions(actions={name: CanonicalAction(**each) for name, each in kinds})
+    )
 
 
 def waiting_time(prefer: str | None) -> timedelta:
@@ -80,37 +154,10 @@ def waiting_time(prefer: str | None) -> timedelta:
     return min(asked, LONGEST_WAIT)
 
 
-def shown(record: ActionRecord) -> dict[str, Any]:
-    """An action as callers see it; ``reference`` is the provider's id and URL of the effect."""
-    outcome = orjson.loads(record.outcome) if record.outcome is not None else {}
-    return {
-        "action_id": str(record.action_id),
-        "tenant_id": record.tenant_id,
-        "connection_id": str(record.connection_id),
-        "provider_id": record.provider_id,
-        "canonical_type": record.canonical_type,
-        "idempotency_key": record.idempotency_key,
-        "correlation_id": record.correlation_id,
-        "status": record.state.value,
-        "reason": record.reason,
-        "reference": outcome.get("reference"),
-        "details": outcome.get("details", {}),
-        "attempts": record.attempts,
-        "created_at": record.created_at.isoformat(),
-        "updated_at": record.updated_at.isoformat(),
-        "not_before": _while_queued(record, record.not_before),
-        "expires_at": record.expires_at.isoformat(),
-    }
-
-
-def _while_queued(record: ActionRecord, moment: datetime) -> str | None:
-    return moment.isoformat() if record.state is ActionState.QUEUED else None
-
-
 async def _usable(caller: Caller, body: ActionBody, ports: Ports) -> ConnectionRecord:
     if body.tenant_id not in {None, caller.tenant_id}:
         raise NotFoundError("connection")
-    connection = await owned(caller, body.connection_id, ports)
+    connection = await owned(caller, id_in(body.connection_id, "connection"), ports)
     if body.provider_id not in {None, connection.provider_id}:
         raise InvalidError(
             f"the connection is of {connection.provider_id}", field="provider_id", status=422
@@ -134,17 +181,18 @@ async def _known(action: NewAction, connection: ConnectionRecord, ports: Ports) 
     return record
 
 
-def _checked(
-    body: ActionBody, connection: ConnectionRecord, ports: Ports, expiry: timedelta
-) -> NewAction:
+def _checked(body: ActionBody, connection: ConnectionRecord, edge: Edge) -> NewAction:
+    """The action, if its provider could do it: what holds for all comes before the provider's own limits."""
+    ports = edge.ports
     action_id, now = ports.ids(), ports.clock.now()
     action = Action(
         action_id=str(action_id),
         canonical_type=body.canonical_type,
-        target=_canonical(body.target, "target"),
-        payload=_canonical(body.payload, "payload"),
+        target=_canonical(body.target),
+        payload=_canonical(body.payload),
     )
-    adapter: Adapter = ports.registry.get(connection.provider_id)
+    adapter = ports.registry.get(connection.provider_id)
+    canonical.check(action)
     adapter.check(action)
     return NewAction(
         action_id=action_id,
@@ -159,16 +207,26 @@ def _checked(
         digest=_digest(action),
         correlation_id=body.correlation_id,
         created_at=now,
-        expires_at=now + expiry,
+        expires_at=_expiry(body, now, edge.action_expiry),
     )
 
 
-def _canonical(document: dict[str, Any], where: str) -> bytes:
-    try:
-        return orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
-    except orjson.JSONEncodeError as error:
-        # orjson reads deeper documents than it writes.
-        raise InvalidError("is nested too deeply", field=where, status=422) from error
+def _expiry(body: ActionBody, now: datetime, otherwise: timedelta) -> datetime:
+    """When the action ends unsent, at the caller's wish or ours."""
+    if body.expires_at is None:
+        given = body.expires_in_s
+        return now + (otherwise if given is None else timedelta(seconds=given))
+    if body.expires_in_s is not None:
+        raise InvalidError("is given beside expires_in_s", field="expires_at", status=422)
+    if not now < body.expires_at <= now + LONGEST_EXPIRY:
+        raise InvalidError(
+            f"must be to come, within {LONGEST_EXPIRY.days} days", field="expires_at", status=422
+        )
+    return body.expires_at
+
+
+def _canonical(document: dict[str, Any]) -> bytes:
+    return orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
 
 
 def _digest(action: Action) -> bytes:
@@ -186,7 +244,3 @@ async def _wait_ended(record: ActionRecord, wait: timedelta, ports: Ports) -> Ac
                 await ports.announcements.wait_ended(record.action_id)
             latest = await ports.store.action(record.tenant_id, record.action_id) or latest
     return latest
-
-
-_LOOK_EVERY_S = 1.0
-"""Another node may end the action; its announcement does not reach this one."""

@@ -1,51 +1,36 @@
-"""The routes. Everything they do is elsewhere, in functions of values; Quart carries requests to them and answers back."""
+"""The table of routes on Quart: what a request must bring is asked for here, what it does is elsewhere."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
 from functools import partial
-from uuid import UUID
 
-from attrs import frozen
+from attrs import evolve
 from quart import Request as QuartRequest, Response as QuartResponse, g, request
 from quart_trio import QuartTrio
-from structlog.typing import FilteringBoundLogger
 from werkzeug.exceptions import HTTPException, InternalServerError, MethodNotAllowed
 
+from actors.errors import DomainError
 from actors.platform.errors import PlatformError
-from actors.platform.identity import Caller, Identity
+from actors.platform.identity import Caller
 from adapters.contract import Request, Response
 from adapters.errors import AdapterError
-from http_edge import actions, events, health, management
 from http_edge.asgi import finishing
-from http_edge.auth import Permission, authenticate, demand
-from http_edge.bodies import BODY_LIMIT_BYTES
+from http_edge.auth import admit
+from http_edge.bodies import NoBody
+from http_edge.edge import Edge
 from http_edge.errors import EdgeError, from_exception, to_response
-from http_edge.front import FAILURE, WEBHOOKS, in_front_of, read_body
-from http_edge.health import Health
-from http_edge.management import Management
-from http_edge.webhooks import Call, WebhookPorts, accept
+from http_edge.front import FAILURE, in_front_of, read_body
+from http_edge.idempotency import Claim, digest_of, key_of, once
+from http_edge.queries import read_query
+from http_edge.reading import BODY_LIMIT_BYTES, structure
+from http_edge.route import Asked, Guarded, Handle, Open, Route
+from http_edge.routes import ROUTES
 from persistence.errors import StoreError
-from persistence.group_commit import GroupCommit
 
 _CORRELATION = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-
-
-@frozen(kw_only=True)
-class Edge:
-    """What the edge is handed by the composition root."""
-
-    webhooks: WebhookPorts
-    management: Management
-    health: Health
-    identity: Identity
-    commit: GroupCommit
-    action_expiry: timedelta
-    metrics_open: bool
-    ids: Callable[[], UUID]
-    log: FilteringBoundLogger
+_WITH_BODY = frozenset({"POST", "PATCH"})
 
 
 def build_app(edge: Edge) -> QuartTrio:
@@ -56,105 +41,78 @@ def build_app(edge: Edge) -> QuartTrio:
     app.url_map.merge_slashes = False  # not found, rather than redirected
     app.logger.handlers.clear()
     app.logger.disabled = True  # what Quart would log, the error routes below log
-    _webhook_routes(app, edge)
-    _management_routes(app, edge)
-    _internal_routes(app, edge)
-    _health_routes(app, edge)
+    for route in ROUTES:
+        _register(app, route, edge)
     _error_routes(app, edge)
     app.asgi_app = in_front_of(finishing(app.asgi_app), edge.webhooks)  # type: ignore[method-assign, assignment]
     return app
 
 
-def _webhook_routes(app: QuartTrio, edge: Edge) -> None:
-    @app.post(f"{WEBHOOKS}<provider_id>/<token>")
-    async def webhook(provider_id: str, token: str) -> QuartResponse:
+def _register(app: QuartTrio, route: Route, edge: Edge) -> None:
+    async def view(**path: str) -> QuartResponse:
         failure = request.scope.get(FAILURE)
         if isinstance(failure, Exception):
             raise failure
-        call = Call(
-            provider_id=provider_id, token=token, request=_head(request), read=_reader(request)
-        )
-        return _carried(await accept(call, edge.webhooks))
+        asked = Asked(request=_head(request), path=path, read=_reader(request))
+        return _carried(await _answer(route, asked, edge))
+
+    app.add_url_rule(
+        route.path.replace("{", "<").replace("}", ">"),
+        endpoint=route.name,
+        view_func=view,
+        methods=[route.method],
+        provide_automatic_options=False,
+    )
 
 
-def _management_routes(app: QuartTrio, edge: Edge) -> None:
-    base = "/v1/integrations/connections"
-
-    @app.post(base)
-    async def create_connection() -> QuartResponse:
-        caller = await _caller(edge, Permission.WRITE_CONNECTIONS)
-        return _carried(await management.create(caller, await _body(), edge.management))
-
-    @app.get(base)
-    async def list_connections() -> QuartResponse:
-        caller = await _caller(edge, Permission.READ_CONNECTIONS)
-        return _carried(await management.page(caller, request.args, edge.management))
-
-    @app.get(f"{base}/<connection_id>")
-    async def show_connection(connection_id: str) -> QuartResponse:
-        caller = await _caller(edge, Permission.READ_CONNECTIONS)
-        return _carried(await management.show(caller, connection_id, edge.management))
-
-    @app.post(f"{base}/<connection_id>/verify")
-    async def verify_connection(connection_id: str) -> QuartResponse:
-        caller = await _caller(edge, Permission.WRITE_CONNECTIONS)
-        return _carried(await management.verification(caller, connection_id, edge.management))
+async def _answer(route: Route, asked: Asked, edge: Edge) -> Response:
+    """Who asks comes before what is asked: nobody learns anything of a door that is closed to them."""
+    match route.door:
+        case Open(handle=handle):
+            return await handle(await _read(route, asked), edge)
+        case Guarded(permission=permission, handle=handle):
+            authorization = asked.request.header("authorization")
+            caller = await admit(edge.identity, authorization, permission)
+            whole = await _read(route, asked)
+            key = key_of(whole.request) if route.keyed else None
+            if key is None:
+                return await handle(caller, whole, edge)
+            return await once(
+                key,
+                digest_of(whole.request),
+                edge.ports,
+                tenant_id=caller.tenant_id,
+                carry_out=partial(_claimed, handle, caller, whole, edge),
+            )
 
 
-def _internal_routes(app: QuartTrio, edge: Edge) -> None:
-    base = "/internal/integrations"
-    ports = edge.management.ports
-
-    @app.post(f"{base}/actions/execute")
-    async def execute_action() -> QuartResponse:
-        caller = await _caller(edge, Permission.EXECUTE_ACTIONS)
-        prefer = request.headers.get("prefer")
-        raw = await _body()
-        return _carried(
-            await actions.execute(caller, raw, prefer, ports, expiry=edge.action_expiry)
-        )
-
-    @app.get(f"{base}/actions/<action_id>")
-    async def show_action(action_id: str) -> QuartResponse:
-        caller = await _caller(edge, Permission.READ_ACTIONS)
-        return _carried(await actions.show(caller, action_id, ports))
-
-    @app.post(f"{base}/events/normalised")
-    async def forward_signal() -> QuartResponse:
-        caller = await _caller(edge, Permission.FORWARD_SIGNALS)
-        return _carried(await events.forward(caller, await _body(), ports, edge.commit))
-
-    @app.get(f"{base}/connections/<connection_id>/health")
-    async def connection_health(connection_id: str) -> QuartResponse:
-        caller = await _caller(edge, Permission.READ_HEALTH)
-        return _carried(await health.connection(caller, connection_id, edge.health))
+async def _claimed(
+    handle: Handle, caller: Caller, whole: Asked, edge: Edge, claim: Claim
+) -> Response:
+    return await handle(caller, evolve(whole, claim=claim), edge)
 
 
-def _health_routes(app: QuartTrio, edge: Edge) -> None:
-    @app.get("/health/live")
-    async def live() -> QuartResponse:
-        return _carried(health.live())
-
-    @app.get("/health/ready")
-    async def ready() -> QuartResponse:
-        return _carried(await health.ready(edge.health))
-
-    @app.get("/metrics")
-    async def metrics() -> QuartResponse:
-        if not edge.metrics_open:
-            await _caller(edge, Permission.READ_METRICS)
-        return _carried(await health.metrics(edge.health))
+async def _read(route: Route, asked: Asked) -> Asked:
+    """The request with what was sent, of the route's types."""
+    _, _, text = asked.request.url.partition("?")
+    # What looks whether we live may add what it likes; a caller of the API who does has made a mistake.
+    query: object = read_query(text, route.query, tolerant=isinstance(route.door, Open))
+    if route.raw or route.method not in _WITH_BODY:
+        return evolve(asked, query=query)
+    raw = await asked.read(BODY_LIMIT_BYTES)
+    body: object = structure(raw, route.body or NoBody)
+    return evolve(asked, query=query, body=body, request=evolve(asked.request, body=raw))
 
 
 def _error_routes(app: QuartTrio, edge: Edge) -> None:
     """Every error leaves in the PRD's shape, the framework's own too."""
-    clock = edge.webhooks.clock
+    clock, log = edge.ports.clock, edge.ports.log
 
     # Coroutines all: Quart runs plain functions in a thread, where there is no clock.
     async def told(error: Exception) -> QuartResponse:
         shown = from_exception(error)
         if shown.status >= 500:
-            edge.log.warning(
+            log.warning(
                 "request.failed",
                 correlation_id=_correlation(edge),
                 code=shown.code,
@@ -162,7 +120,7 @@ def _error_routes(app: QuartTrio, edge: Edge) -> None:
             )
         return _carried(to_response(shown, now=clock.now(), correlation_id=_correlation(edge)))
 
-    for root in (EdgeError, AdapterError, StoreError, PlatformError):
+    for root in (EdgeError, AdapterError, StoreError, PlatformError, DomainError):
         app.register_error_handler(root, told)
 
     @app.errorhandler(HTTPException)
@@ -178,33 +136,28 @@ def _error_routes(app: QuartTrio, edge: Edge) -> None:
 
     def unexpected(error: InternalServerError) -> QuartResponse:
         cause = error.original_exception or error
-        edge.log.error("request.crashed", correlation_id=_correlation(edge), exc_info=cause)
-        edge.webhooks.metrics.errors.labels("request_crashed").inc()
+        log.error("request.crashed", correlation_id=_correlation(edge), exc_info=cause)
+        edge.ports.metrics.errors.labels("request_crashed").inc()
         shown = EdgeError(500, "INTERNAL_ERROR", "an internal error; it is in the log")
         return _carried(to_response(shown, now=clock.now(), correlation_id=_correlation(edge)))
-
-
-async def _caller(edge: Edge, permission: Permission) -> Caller:
-    caller = await authenticate(edge.identity, request.headers.get("authorization"))
-    demand(caller, permission)
-    return caller
 
 
 def _correlation(edge: Edge) -> str:
     """The caller's id for this request, or one of ours; the same all through the request."""
     if not hasattr(g, "correlation_id"):
         given = request.headers.get("x-correlation-id", "")
-        g.correlation_id = given if _CORRELATION.fullmatch(given) else str(edge.ids())
+        g.correlation_id = given if _CORRELATION.fullmatch(given) else str(edge.ports.ids())
     return str(g.correlation_id)
-
-
-async def _body() -> bytes:
-    return await _reader(request)(BODY_LIMIT_BYTES)
 
 
 def _head(incoming: QuartRequest) -> Request:
     headers = tuple((name.lower(), value) for name, value in incoming.headers.items())
-    return Request(method=incoming.method, url=incoming.full_path, headers=headers)
+    place, query = incoming.scope["raw_path"], incoming.query_string
+    return Request(
+        method=incoming.method,
+        url=f"{place.decode('latin-1')}?{query.decode('latin-1')}",
+        headers=headers,
+    )
 
 
 def _reader(incoming: QuartRequest) -> Callable[[int], Awaitable[bytes]]:

@@ -5,24 +5,27 @@ from __future__ import annotations
 import random
 import secrets
 
-import httpx
 import trio
 from attrs import frozen
 from structlog.typing import FilteringBoundLogger
 
+from actors.actions_desk import ActionsDesk
 from actors.announcements import Announcements
+from actors.conditions import Conditions
+from actors.connections import Connections
+from actors.logins import Logins
 from actors.metrics import Metrics
+from actors.network import Network
+from actors.pools import Pools
 from actors.ports import Pace, Ports
 from actors.transport import Transport
 from actors.tree import tree, wake_through
 from actors.upkeep import RefusalCount, Timetable
 from adapters.redaction import DEFAULT_RULES
 from adapters.registry import discover
-from http_edge.app import Edge
+from http_edge.edge import Edge
 from http_edge.endpoints import Endpoints
-from http_edge.health import Health
 from http_edge.logs import LoggingObserver
-from http_edge.management import Management
 from http_edge.platform import Platform, World
 from http_edge.rates import Rates
 from http_edge.settings import Settings
@@ -42,7 +45,7 @@ class Outside:
     settings: Settings
     store: Store
     platform: Platform
-    providers: httpx.AsyncClient
+    providers: Pools
     world: World
     log: FilteringBoundLogger
 
@@ -78,6 +81,8 @@ def assemble(outside: Outside) -> Node:
         )
     )
     edge = _edge(outside, ports, commit, refusals, systems[0])
+    if outside.platform.absent:
+        outside.log.info("platform.not_configured", ports=outside.platform.absent)
     return Node(settings=settings, system=systems[0], ports=ports, edge=edge, log=outside.log)
 
 
@@ -89,15 +94,27 @@ def _ports(outside: Outside, systems: list[System]) -> Ports:
         secrets=platform.secrets,
         signals=platform.signals,
         receipts=platform.receipts,
-        transport=Transport(client=outside.providers, deadline=settings.action_deadline),
+        budgets=platform.budgets,
+        incidents=platform.incidents,
+        health=platform.health,
+        policy=platform.policy,
+        transport=Transport(
+            pools=outside.providers,
+            deadline=settings.action_deadline,
+            network=Network(development=settings.development),
+        ),
         clock=outside.world.clock,
         ids=outside.world.ids,
         incarnation=outside.world.ids(),
         environment=settings.environment,
         wake=wake_through(lambda: systems[0]),
         announcements=Announcements(),
+        conditions=Conditions(),
         metrics=Metrics(),
         log=outside.log,
+        public_url=settings.public_url,
+        entropy=outside.world.entropy,
+        oauth_clients=settings.oauth_clients,
         pace=Pace(signals_at_once=settings.pm3_batch),
     )
 
@@ -119,21 +136,22 @@ def _edge(
     outside: Outside, ports: Ports, commit: GroupCommit, refusals: RefusalCount, system: System
 ) -> Edge:
     settings = outside.settings
+    connections = Connections(ports=ports)
     return Edge(
-        webhooks=_webhooks(outside, ports, commit, refusals),
-        management=Management(
+        ports=ports,
+        system=system,
+        connections=connections,
+        logins=Logins(
             ports=ports,
-            public_url=settings.public_url,
-            development=settings.development,
-            new_token=lambda: secrets.token_urlsafe(32),
+            connections=connections,
+            return_origins=settings.oauth_return_origins,
         ),
-        health=Health(ports=ports, system=system),
+        actions=ActionsDesk(ports=ports),
+        webhooks=_webhooks(outside, ports, commit, refusals),
         identity=outside.platform.identity,
         commit=commit,
         action_expiry=settings.action_expiry,
         metrics_open=settings.metrics_open,
-        ids=ports.ids,
-        log=outside.log,
     )
 
 

@@ -13,42 +13,50 @@ from http_edge.errors import EdgeError
 class Permission(StrEnum):
     """What an endpoint asks for."""
 
+    READ_PROVIDERS = "providers:read"
     READ_CONNECTIONS = "connections:read"
     WRITE_CONNECTIONS = "connections:write"
     EXECUTE_ACTIONS = "actions:execute"
     READ_ACTIONS = "actions:read"
+    CANCEL_ACTIONS = "actions:cancel"
+    RESOLVE_ACTIONS = "actions:resolve"
     FORWARD_SIGNALS = "signals:forward"
     READ_HEALTH = "health:read"
     READ_METRICS = "metrics:read"
 
 
+_READ = frozenset(
+    {
+        Permission.READ_PROVIDERS,
+        Permission.READ_CONNECTIONS,
+        Permission.READ_ACTIONS,
+        Permission.READ_HEALTH,
+    }
+)
+
 PERMISSIONS: Mapping[str, frozenset[Permission]] = {
-    "tenant_admin": frozenset(
-        {
-            Permission.READ_CONNECTIONS,
-            Permission.WRITE_CONNECTIONS,
-            Permission.READ_ACTIONS,
-            Permission.READ_HEALTH,
-        }
-    ),
-    "module": frozenset(
-        {
-            Permission.READ_CONNECTIONS,
-            Permission.EXECUTE_ACTIONS,
-            Permission.READ_ACTIONS,
-            Permission.FORWARD_SIGNALS,
-            Permission.READ_HEALTH,
-        }
-    ),
-    "operator": frozenset(
-        {
-            Permission.READ_CONNECTIONS,
-            Permission.READ_ACTIONS,
-            Permission.READ_HEALTH,
-            Permission.READ_METRICS,  # of all tenants, so nobody else may
-        }
-    ),
+    "tenant_admin": _READ | {Permission.WRITE_CONNECTIONS, Permission.CANCEL_ACTIONS},
+    "module": _READ
+    | {Permission.EXECUTE_ACTIONS, Permission.CANCEL_ACTIONS, Permission.FORWARD_SIGNALS},
+    "operator": _READ
+    | {
+        Permission.CANCEL_ACTIONS,
+        Permission.RESOLVE_ACTIONS,
+        Permission.READ_METRICS,  # of all tenants, so nobody else may
+    },
+    "viewer": _READ,
 }
+
+
+async def admit(identity: Identity, authorization: str | None, permission: Permission) -> Caller:
+    """Whoever calls, if they may.
+
+    Raises:
+        EdgeError, InvalidTokenError, PlatformUnavailableError: see ``demand`` and ``authenticate``.
+    """
+    caller = await authenticate(identity, authorization)
+    demand(caller, permission)
+    return caller
 
 
 async def authenticate(identity: Identity, authorization: str | None) -> Caller:

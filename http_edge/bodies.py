@@ -1,168 +1,253 @@
-"""What callers may send, as types: JSON in, frozen values out, the first wrong field named."""
+"""What callers may send, as types: what they say stands in the OpenAPI document, and what it says is held by them."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
 
-import cattrs
-import orjson
-from attrs import Attribute, field, frozen
-from cattrs import ClassValidationError, transform_error
+from attrs import field, frozen
+from msgspec import Meta
 
-from http_edge.errors import InvalidError, TooLargeError
+from adapters.contract import SignalKind
+from adapters.manifest import AuthMethod
+from adapters.schema import json_schema
 
-BODY_LIMIT_BYTES = 1_000_000
-_AT = re.compile(r"^(?P<what>.*) @ \$\.?(?P<where>.*)$", re.DOTALL)
+_LONGEST_EXPIRY_S = 30 * 86_400
+LONGEST_EXPIRY = timedelta(seconds=_LONGEST_EXPIRY_S)
 
-
-class _WrongError(ValueError):
-    """A value that is not what its field takes; says so without showing it."""
-
-
-def _between(low: int, high: int) -> Callable[[object, Attribute[Any], str | None], None]:
-    def check(_: object, attribute: Attribute[Any], value: str | None) -> None:
-        if value is not None and not low <= len(value) <= high:
-            raise _WrongError(f"{attribute.name}: must have {low} to {high} characters")
-
-    return check
-
-
-_NAME = _between(1, 200)
+Name = Annotated[str, Meta(min_length=1, max_length=200)]
+Text = Annotated[str, Meta(min_length=1, max_length=1_000)]
+Tags = Annotated[
+    dict[Annotated[str, Meta(min_length=1, max_length=100)], Annotated[str, Meta(max_length=200)]],
+    Meta(max_length=50, description="Your own words on it; connections can be listed by them."),
+]
+BaseUrl = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=2_000,
+        description="Where the provider's API is; without it, the provider's own.",
+    ),
+]
+Names = Annotated[
+    list[Name], Meta(max_length=50, description="What of the provider's capabilities it is for.")
+]
+Settings = Annotated[
+    dict[str, Any],
+    Meta(description="What the provider's `config_schema` asks for, and nothing else."),
+]
 
 
 @frozen(kw_only=True)
-class AuthBody:
-    """Credentials, handed over once. A static token; other grants come with their providers."""
+class TokenAuth:
+    """A token that a person made. ``method`` may be left out."""
 
-    token: str = field(repr=False, validator=_between(1, 10_000))
+    token: Annotated[str, Meta(min_length=1, max_length=10_000)] = field(repr=False)
+    method: Literal["token"] = "token"
+
+
+@frozen(kw_only=True)
+class ClientAuth:
+    """A client that is granted tokens in its own name (RFC 6749, 4.4)."""
+
+    method: Literal["client_credentials"]
+    client_id: Name
+    client_secret: Text = field(repr=False)
+
+
+@frozen(kw_only=True)
+class AppAuth:
+    """An app's key (PEM), which signs for one installation of it."""
+
+    method: Literal["app"]
+    app_id: Name
+    installation_id: Name
+    private_key: Annotated[str, Meta(min_length=1, max_length=20_000)] = field(repr=False)
+
+
+@frozen(kw_only=True)
+class LoginAuth:
+    """A person will log in at the provider (``oauth/start``), to this client, or to the operator's without one."""
+
+    method: Literal["oauth2"]
+    client_id: Name | None = None
+    client_secret: Text | None = field(default=None, repr=False)
+
+
+Auth = TokenAuth | ClientAuth | AppAuth | LoginAuth
+
+AUTH_TYPES: Mapping[str, type[Auth]] = MappingProxyType(
+    {
+        AuthMethod.TOKEN: TokenAuth,
+        AuthMethod.CLIENT_CREDENTIALS: ClientAuth,
+        AuthMethod.APP: AppAuth,
+        AuthMethod.OAUTH2: LoginAuth,
+    }
+)
+
+AuthDocument = Annotated[
+    dict[str, Any],
+    Meta(
+        description="Credentials, handed over once and shown never again; `method` says which kind.",
+        extra_json_schema={"oneOf": [json_schema(kind) for kind in AUTH_TYPES.values()]},
+    ),
+]
+"""One of ``AUTH_TYPES``; read by ``reading.auth_of``, as one field can not be one of several attrs types."""
 
 
 @frozen(kw_only=True)
 class WebhookBody:
-    """The secret that the provider signs its webhooks with, handed over once."""
+    """The secret that the provider signs its webhooks with; none: we make one, where we register the webhook."""
 
-    secret: str = field(repr=False, validator=_between(8, 1_000))
+    secret: Annotated[str, Meta(min_length=8, max_length=1_000)] | None = field(
+        default=None, repr=False
+    )
+
+
+@frozen(kw_only=True)
+class NetworkBody:
+    """By which way the provider is reached: certificates (PEM) to trust besides the known ones, a proxy."""
+
+    ca_bundle: Annotated[str, Meta(min_length=1, max_length=200_000)] | None = field(
+        default=None, repr=False
+    )
+    proxy: Annotated[str, Meta(min_length=1, max_length=2_000)] | None = field(
+        default=None, repr=False
+    )
 
 
 @frozen(kw_only=True)
 class ConnectionBody:
     """``POST /v1/integrations/connections``."""
 
-    provider_id: str = field(validator=_NAME)
-    display_name: str = field(validator=_NAME)
-    base_url: str | None = field(default=None, validator=_between(1, 2_000))
-    capabilities: tuple[str, ...] | None = None
-    auth: AuthBody | None = None
+    provider_id: Name
+    display_name: Name
+    base_url: BaseUrl | None = None
+    capabilities: Names | None = None
+    settings: Settings = field(factory=dict)
+    tags: Tags = field(factory=dict)
+    network: NetworkBody | None = None
+    auth: AuthDocument | None = field(default=None, repr=False)
     webhook: WebhookBody | None = None
-    tags: dict[str, str] = field(factory=dict)
+
+
+@frozen(kw_only=True)
+class ConnectionEdits:
+    """``PATCH /v1/integrations/connections/{connection_id}``: what is left out stays; at least one is needed.
+
+    ``status`` suspends or resumes, as the verbs do, and is changed alone.
+    """
+
+    status: Literal["active", "suspended"] | None = None
+
+    display_name: Name | None = None
+    base_url: BaseUrl | None = None
+    capabilities: Names | None = None
+    settings: Settings | None = None
+    tags: Tags | None = None
+    network: NetworkBody | None = None
+
+
+@frozen(kw_only=True)
+class RotationBody:
+    """``POST …/rotate``: new credentials, a new webhook secret (without one in it, we make it), a new webhook URL."""
+
+    auth: AuthDocument | None = field(default=None, repr=False)
+    webhook: WebhookBody | None = None
+    webhook_url: bool = False
+
+
+@frozen(kw_only=True)
+class LoginBody:
+    """``POST …/oauth/start``. ``return_to``: where the person's browser is sent when it is over."""
+
+    return_to: Annotated[str, Meta(min_length=1, max_length=2_000)] | None = None
 
 
 @frozen(kw_only=True)
 class ActionBody:
     """``POST /internal/integrations/actions/execute``: a NormalisedAction (PRD 10.2).
 
-    ``provider_id`` and ``tenant_id`` may be left out; given, they must be the connection's and the caller's.
+    ``provider_id`` and ``tenant_id`` may be left out; given, they must be the connection's and the caller's. It is
+    never sent after its expiry.
     """
 
-    connection_id: str = field(validator=_NAME)
-    canonical_type: str = field(validator=_NAME)
+    connection_id: Name
+    canonical_type: Name
     target: dict[str, Any]
-    payload: dict[str, Any]
-    idempotency_key: str = field(validator=_NAME)
-    correlation_id: str | None = field(default=None, validator=_NAME)
-    provider_id: str | None = None
-    tenant_id: str | None = None
+    payload: dict[str, Any] = field(repr=False)
+    idempotency_key: Name
+    correlation_id: Name | None = None
+    provider_id: Name | None = None
+    tenant_id: Name | None = None
+    expires_in_s: Annotated[int, Meta(ge=1, le=_LONGEST_EXPIRY_S)] | None = None
+    expires_at: Annotated[datetime, Meta(tz=True)] | None = None
 
 
-_Body = TypeVar("_Body", AuthBody, WebhookBody, ConnectionBody, ActionBody)
+@frozen(kw_only=True)
+class NoBody:
+    """This route takes no body; an empty object is as good as none."""
 
 
-def parse_json(raw: bytes) -> object:
-    """The JSON document of a request's body.
+@frozen(kw_only=True)
+class ReasonBody:
+    """Why it is asked, for those who read of it later."""
 
-    Raises:
-        InvalidError: it is none.
-        TooLargeError: it is over 1 MB.
+    reason: Text | None = None
+
+
+@frozen(kw_only=True)
+class ResolutionBody:
+    """``POST …/resolve``: what became of an action that was left ``unsure``, as a person found out."""
+
+    status: Literal["done", "refused"]
+    reason: Text
+    reference: Annotated[str, Meta(min_length=1, max_length=2_000)] | None = None
+
+
+Words = Annotated[str, Meta(min_length=1, max_length=512, pattern=r"\S")]
+MaybeText = Annotated[str, Meta(max_length=512)] | None
+Instant = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+
+
+@frozen(kw_only=True)
+class ResourceBody:
+    """Where a signal happened."""
+
+    service_name: MaybeText = None
+    repository: MaybeText = None
+    branch: MaybeText = None
+    commit: MaybeText = None
+    module: MaybeText = None
+    file_path: MaybeText = None
+    environment: MaybeText = None
+    deployment_id: MaybeText = None
+    plane: Literal["edge", "tenant_cloud", "product_cloud", "shared_services"] | None = None
+    pr_id: Annotated[int, Meta(ge=0)] | None = None
+
+
+@frozen(kw_only=True)
+class SignalBody:
+    """``POST /internal/integrations/events/normalised``: a SignalEnvelope (PRD 10.1), as PM-3 takes it.
+
+    Read by ``adapters.envelope``, which has the last word; this says the same to callers.
     """
-    if len(raw) > BODY_LIMIT_BYTES:
-        raise TooLargeError(BODY_LIMIT_BYTES)
-    try:
-        return orjson.loads(raw)
-    except ValueError as error:
-        raise InvalidError("the body is not JSON") from error
 
-
-def structure(raw: bytes, kind: type[_Body]) -> _Body:
-    """The body as ``kind``; unknown and missing fields and wrong types are refused, never guessed at.
-
-    Raises:
-        InvalidError: with the path of the first wrong field.
-    """
-    document = parse_json(raw)
-    if not isinstance(document, dict):
-        raise InvalidError("the body must be a JSON object")
-    try:
-        return _CONVERTER.structure(document, kind)
-    except ClassValidationError as error:
-        raise _first_problem(error) from error
-
-
-def _first_problem(error: ClassValidationError) -> InvalidError:
-    problem = transform_error(error, format_exception=_told)[0]
-    found = _AT.match(problem)
-    what, where = (found["what"], found["where"]) if found is not None else (problem, "")
-    name, named, rest = what.partition(": ")
-    if named:
-        return InvalidError(rest, field=".".join(filter(None, (where, name))))
-    return InvalidError(what, field=where)
-
-
-def _told(error: BaseException, _: type | None) -> str:
-    """What is wrong, without the value that was: it may be a secret."""
-    match error:
-        case KeyError():
-            return "is required"
-        case cattrs.ForbiddenExtraKeysError(extra_fields=extra):
-            return f"{min(extra)}: is not known here"
-        case _WrongError():
-            return str(error)
-        case _:
-            return "must be an object"
-
-
-def _text(value: object, _: object) -> str:
-    if not isinstance(value, str):
-        raise _WrongError("must be a string")
-    return value
-
-
-def _object(value: object, _: object) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise _WrongError("must be an object")
-    return value
-
-
-def _texts(value: object, _: object) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(entry, str) for entry in value):
-        raise _WrongError("must be a list of strings")
-    return tuple(value)
-
-
-def _tags(value: object, _: object) -> dict[str, str]:
-    if not isinstance(value, dict) or not all(isinstance(entry, str) for entry in value.values()):
-        raise _WrongError("must be an object of strings")
-    return value
-
-
-def _converter() -> cattrs.Converter:
-    made = cattrs.Converter(forbid_extra_keys=True, detailed_validation=True)
-    made.register_structure_hook(str, _text)
-    made.register_structure_hook_func(lambda kind: kind == dict[str, Any], _object)
-    made.register_structure_hook_func(lambda kind: kind == tuple[str, ...], _texts)
-    made.register_structure_hook_func(lambda kind: kind == dict[str, str], _tags)
-    return made
-
-
-_CONVERTER = _converter()
+    signal_id: Words
+    tenant_id: Words
+    environment: Literal["dev", "stage", "prod"]
+    producer_id: Words
+    signal_kind: SignalKind
+    signal_type: Words
+    occurred_at: Instant
+    ingested_at: Instant
+    schema_version: Words
+    payload: Annotated[dict[str, Any], Meta(min_length=1)]
+    actor_id: MaybeText = None
+    trace_id: MaybeText = None
+    span_id: MaybeText = None
+    correlation_id: MaybeText = None
+    resource: ResourceBody | None = None
+    sequence_no: Annotated[int, Meta(ge=0)] | None = None

@@ -18,7 +18,9 @@ from runtime import TrioClock
 
 _STATE = Path("var")
 _BIND = "127.0.0.1:8080"
-_PORTS = Ports(pm3=8101, kms=8102, iam=8103, eris=8104, github=8105)
+_PORTS = Ports(
+    pm3=8101, kms=8102, iam=8103, eris=8104, github=8105, budget=8106, alerting=8107, health=8108
+)
 _GITHUB_TOKEN = Secret(value=b"ghp_DevelopmentOnlyDevelopmentOnly00")
 
 

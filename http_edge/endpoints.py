@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from attrs import field, frozen
 
 from actors.platform.errors import SecretLostError
 from actors.platform.secrets import SecretStore
 from adapters.contract import Secret
+from persistence.life_store import ConnectionStore
 from persistence.records import EndpointRecord
-from persistence.store import ConnectionStore
 from runtime import Clock
 
 _MOST_KEPT = 10_000
@@ -33,7 +34,10 @@ class Endpoint:
 
 
 class Endpoints:
-    """Finds endpoints. Known ones are kept for ``kept``, so a change takes that long to show; unknown ones never are."""
+    """Finds endpoints. Known ones are kept for ``kept``, unknown ones never are.
+
+    So a change that is made elsewhere takes that long to show.
+    """
 
     def __init__(
         self,
@@ -48,6 +52,7 @@ class Endpoints:
         self._clock = clock
         self._kept = kept
         self._known: OrderedDict[bytes, Endpoint] = OrderedDict()
+        self._forgotten = 0
 
     async def find(self, token: str) -> Endpoint | None:
         """The endpoint of ``token``, or None. The path of an unknown token is the same whatever it looks like.
@@ -59,6 +64,7 @@ class Endpoints:
         known = self._known.get(key)
         if known is not None and self._clock.now() < known.until:
             return known
+        before = self._forgotten
         record = await self._store.endpoint(key, now=self._clock.now())
         if record is None:
             self._known.pop(key, None)
@@ -68,8 +74,16 @@ class Endpoints:
             secrets=await self._unsealed(record),
             until=self._clock.now() + self._kept,
         )
-        self._keep(key, endpoint)
+        if before == self._forgotten:  # else it may be of before the change
+            self._keep(key, endpoint)
         return endpoint
+
+    def forget(self, connection_id: UUID) -> None:
+        """Look again at the next call: this connection's endpoints or secrets are others now."""
+        self._forgotten += 1
+        for key, known in tuple(self._known.items()):
+            if known.record.connection_id == connection_id:
+                del self._known[key]
 
     async def _unsealed(self, record: EndpointRecord) -> tuple[Secret, ...]:
         """The signing secrets that can be had; one that is lost proves nothing, and others may still sign."""

@@ -10,6 +10,15 @@ from typing import Any
 import orjson
 from attrs import frozen
 
+from actors.errors import (
+    BusyError,
+    CredentialsRefusedError,
+    DomainError,
+    IncapableError,
+    LoginError,
+    NotAllowedError,
+    WrongStateError,
+)
 from actors.platform.errors import InvalidTokenError, PlatformError, SecretLostError
 from adapters.contract import Headers, Response
 from adapters.errors import (
@@ -22,10 +31,12 @@ from adapters.errors import (
     UnknownProviderError,
 )
 from persistence.errors import (
+    ChangedError,
     ConflictError,
     FencedError,
     MissingError,
     SchemaError,
+    StaleError,
     StoreError,
     StoreFullError,
     StoreUnavailableError,
@@ -106,10 +117,19 @@ STATUS_OF: Mapping[type[Exception], _Rule] = {
     ConflictError: _Rule(409, "CONFLICT"),
     MissingError: _Rule(404, "NOT_FOUND"),
     FencedError: _Rule(503, "MOVED", retry=True),
+    ChangedError: _Rule(409, "CONNECTION_NOT_ACTIVE"),
+    StaleError: _Rule(412, "PRECONDITION_FAILED"),
     StoreError: _Rule(500, "INTERNAL_ERROR"),
     InvalidTokenError: _Rule(401, "UNAUTHENTICATED"),
     SecretLostError: _Rule(409, "SECRET_LOST"),
     PlatformError: _Rule(503, "DEPENDENCY_UNAVAILABLE", retry=True),
+    WrongStateError: _Rule(409, "CONFLICT"),
+    NotAllowedError: _Rule(403, "PROVIDER_NOT_ALLOWED"),
+    IncapableError: _Rule(422, "CAPABILITY_MISSING"),
+    CredentialsRefusedError: _Rule(422, "CREDENTIALS_REFUSED"),
+    LoginError: _Rule(400, "LOGIN_FAILED"),
+    BusyError: _Rule(503, "BUSY", retry=True),
+    DomainError: _Rule(500, "INTERNAL_ERROR"),
 }
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from attrs import evolve
+from typing import Literal
+
+from attrs import evolve, frozen
 
 from actors import codec
 from actors.platform.identity import Caller
@@ -12,22 +14,32 @@ from adapters.envelope import SignalEnvelope, from_document
 from adapters.errors import PayloadError
 from adapters.signals import SIGNAL_TYPES
 from http_edge.answers import json_response
-from http_edge.bodies import parse_json
+from http_edge.edge import Edge
 from http_edge.errors import EdgeError, InvalidError, NotFoundError
 from http_edge.management import owned
-from persistence.group_commit import GroupCommit
+from http_edge.reading import BODY_LIMIT_BYTES, parse_json
+from http_edge.route import Asked, id_in
 from persistence.records import ConnectionRecord, ConnectionState
 
 
-async def forward(caller: Caller, raw: bytes, ports: Ports, commit: GroupCommit) -> Response:
+@frozen(kw_only=True)
+class SignalTaken:
+    """The signal is kept, or was before."""
+
+    signal_id: str
+    status: Literal["accepted", "duplicate"]
+
+
+async def forward(caller: Caller, asked: Asked, edge: Edge) -> Response:
     """Take one SignalEnvelope of the caller's tenant; 202, or 200 if it is known already.
 
     ``producer_id`` is the connection it belongs to. Its ``sequence_no`` is given by us, in the connection's order.
     """
-    envelope = _read(raw)
+    ports = edge.ports
+    envelope = _read(await asked.read(BODY_LIMIT_BYTES))
     connection = await _producer(caller, envelope, ports)
     _check_fits(envelope, connection, ports)
-    fresh = await commit.accept(
+    fresh = await edge.commit.accept(
         codec.ready_made(
             # A UUID has many spellings; PM-3 knows the producer by one of them.
             evolve(envelope, producer_id=str(connection.connection_id)),
@@ -39,7 +51,7 @@ async def forward(caller: Caller, raw: bytes, ports: Ports, commit: GroupCommit)
     if fresh:
         ports.wake.connection(connection.tenant_id, connection.connection_id)
     return json_response(
-        {"signal_id": envelope.signal_id, "status": "accepted" if fresh else "duplicate"},
+        SignalTaken(signal_id=envelope.signal_id, status="accepted" if fresh else "duplicate"),
         status=202 if fresh else 200,
     )
 
@@ -55,7 +67,7 @@ async def _producer(caller: Caller, envelope: SignalEnvelope, ports: Ports) -> C
     if envelope.tenant_id != caller.tenant_id:
         raise EdgeError(403, "FORBIDDEN", "the signal is of another tenant")
     try:
-        connection = await owned(caller, envelope.producer_id, ports)
+        connection = await owned(caller, id_in(envelope.producer_id, "connection"), ports)
     except NotFoundError as error:
         raise InvalidError(
             "is no connection of this tenant", field="producer_id", status=422

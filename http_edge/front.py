@@ -21,7 +21,9 @@ from hypercorn.typing import (
 )
 
 from adapters.contract import Request, Response
+from http_edge.edge import Edge
 from http_edge.errors import EdgeError, TooLargeError
+from http_edge.route import Asked
 from http_edge.webhooks import Call, WebhookPorts, accept, reject_oversized
 
 WEBHOOKS = "/v1/integrations/webhooks/"
@@ -72,6 +74,17 @@ def in_front_of(quart: ASGIFramework, ports: WebhookPorts) -> ASGIFramework:
             await _answer(response, send)
 
     return application
+
+
+async def from_quart(asked: Asked, edge: Edge) -> Response:
+    """The same call, where it came by way of Quart's route."""
+    call = Call(
+        provider_id=asked.path["provider_id"],
+        token=asked.path["token"],
+        request=asked.request,
+        read=asked.read,
+    )
+    return await accept(call, edge.webhooks)
 
 
 def _place(scope: Scope) -> tuple[str, str] | None:

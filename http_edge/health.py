@@ -5,81 +5,99 @@ from __future__ import annotations
 from datetime import timedelta
 
 import trio
-from attrs import frozen
 
 from actors.platform.identity import Caller
 from actors.ports import Ports
 from adapters.contract import Response
 from http_edge.answers import json_response
+from http_edge.auth import Permission, admit
+from http_edge.edge import Edge
+from http_edge.health_views import (
+    ActorView,
+    Checks,
+    HealthView,
+    LedgerView,
+    Live,
+    ParkedView,
+    Ready,
+    condition_view,
+    incident_view,
+)
 from http_edge.management import owned
+from http_edge.route import Asked
 from persistence.errors import StoreError
 from persistence.records import LEDGER
-from runtime import System
 
 _PATIENCE = timedelta(seconds=3)
 _MOST_PARKED = 20
-_TEXT = (("content-type", "text/plain; version=0.0.4; charset=utf-8"),)
+_MOST_INCIDENTS = 20
+METRICS_MEDIA = "text/plain; version=0.0.4; charset=utf-8"
 
 
-@frozen(kw_only=True)
-class Health:
-    """What the health endpoints look at."""
-
-    ports: Ports
-    system: System
-
-
-def live() -> Response:
+async def live(_asked: Asked, _edge: Edge) -> Response:
     """The process answers: no more is said."""
-    return json_response({"status": "live"})
+    await trio.lowlevel.checkpoint()
+    return json_response(Live(status="live"))
 
 
-async def ready(over: Health) -> Response:
+async def ready(_asked: Asked, edge: Edge) -> Response:
     """Whether to send it work: the store answers at the right revision, and the tree is up. 503 if not."""
-    store = await _store_answers(over.ports)
-    system = over.system
-    checks = {"store": store, "tree": system.started and not system.stopping}
-    good = all(checks.values())
+    system = edge.system
+    checks = Checks(
+        store=await _store_answers(edge.ports), tree=system.started and not system.stopping
+    )
+    good = checks.store and checks.tree
     return json_response(
-        {"status": "ready" if good else "not_ready", "checks": checks}, status=200 if good else 503
+        Ready(status="ready" if good else "not_ready", checks=checks), status=200 if good else 503
     )
 
 
-async def metrics(over: Health) -> Response:
-    """All counters, and the ledger of P9 as it stands now."""
-    ledger = await over.ports.store.accounting()
-    return Response(status=200, headers=_TEXT, body=over.ports.metrics.exposition(ledger))
-
-
-async def connection(caller: Caller, connection_id: str, over: Health) -> Response:
-    """How one connection of the caller's tenant is: its ledger, what was parked, its actor."""
-    record = await owned(caller, connection_id, over.ports)
-    ledger = await over.ports.store.ledger(record.tenant_id, record.connection_id)
-    parked = await over.ports.store.parked(
-        record.tenant_id, record.connection_id, limit=_MOST_PARKED
+async def metrics(asked: Asked, edge: Edge) -> Response:
+    """All counters, and the ledger of P9 as it stands now; for operators, unless the settings open it to all."""
+    if not edge.metrics_open:
+        authorization = asked.request.header("authorization")
+        await admit(edge.identity, authorization, Permission.READ_METRICS)
+    ledger = await edge.ports.store.accounting()
+    return Response(
+        status=200,
+        headers=(("content-type", METRICS_MEDIA),),
+        body=edge.ports.metrics.exposition(ledger),
     )
+
+
+async def connection(caller: Caller, asked: Asked, edge: Edge) -> Response:
+    """How one connection of the caller's tenant does: its provider, its ledger, what was parked, its actor."""
+    ports = edge.ports
+    record = await owned(caller, asked.id_of("connection"), ports)
+    place = (record.tenant_id, record.connection_id)
+    ledger = await ports.store.ledger(*place)
+    parked = await ports.store.parked(*place, limit=_MOST_PARKED)
+    incidents = await ports.store.incidents(*place, limit=_MOST_INCIDENTS)
+    condition = ports.conditions.of(*place)
     address = f"/connections/{record.tenant_id}/{record.connection_id}"
     return json_response(
-        {
-            "connection_id": str(record.connection_id),
-            "status": record.state.value,
-            "reason": record.reason,
-            "last_verified_at": record.verified_at and record.verified_at.isoformat(),
-            "deliveries": {name: getattr(ledger, name, 0) for name in LEDGER},
-            "parked": [
-                {
-                    "event_id": entry.event_id,
-                    "event_kind": entry.event_kind,
-                    "received_at": entry.received_at.isoformat(),
-                    "reason": entry.reason,
-                }
+        HealthView(
+            connection_id=record.connection_id,
+            status=record.state,
+            reason=record.reason,
+            last_verified_at=record.verified_at,
+            provider=None if condition is None else condition_view(condition),
+            incidents=tuple(incident_view(each) for each in incidents),
+            deliveries=LedgerView(**{name: getattr(ledger, name, 0) for name in LEDGER}),
+            parked=tuple(
+                ParkedView(
+                    event_id=entry.event_id,
+                    event_kind=entry.event_kind,
+                    received_at=entry.received_at,
+                    reason=entry.reason,
+                )
                 for entry in parked
-            ],
-            "actor": [
-                {"state": place.state.value, "restarts": place.restarts}
-                for place in over.system.snapshot(under=address)
-            ],
-        }
+            ),
+            actor=tuple(
+                ActorView(state=each.state.value, restarts=each.restarts)
+                for each in edge.system.snapshot(under=address)
+            ),
+        )
     )
 
 

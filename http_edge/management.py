@@ -1,247 +1,246 @@
-"""The management API of connections: create, list, show, verify (PRD 11.1)."""
+"""The management API of connections (PRD 11.1): what is asked becomes a call of the domain, what it says an answer."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeAlias
 from uuid import UUID
 
 import orjson
-from attrs import frozen
 
-from actors import evidence
+from actors.orders import By, Created, Verified
 from actors.platform.identity import Caller
 from actors.ports import Ports
-from actors.verification import VERIFIABLE, verify
-from adapters.contract import Adapter, Response, Secret
+from adapters.contract import Adapter, Response
 from adapters.errors import UnknownProviderError
-from http_edge.addresses import checked_base_url
-from http_edge.answers import json_response
-from http_edge.bodies import ConnectionBody, structure
-from http_edge.endpoints import hash_of
-from http_edge.errors import EdgeError, InvalidError, NotFoundError
-from persistence.records import (
-    ConnectionRecord,
-    ConnectionState,
-    EndpointRecord,
-    SealedSecret,
+from http_edge import intake
+from http_edge.answers import NOT_STORED, json_response
+from http_edge.bodies import ConnectionBody, ConnectionEdits, ReasonBody, RotationBody
+from http_edge.edge import Edge
+from http_edge.errors import InvalidError, NotFoundError
+from http_edge.preconditions import is_known, tagged
+from http_edge.queries import ConnectionQuery
+from http_edge.route import Asked, Handle
+from http_edge.views import (
+    ConnectionCreated,
+    ConnectionPage,
+    ConnectionRotated,
+    ConnectionVerified,
+    ConnectionView,
+    NewWebhook,
+    RotationView,
+    VerificationView,
+    connection_fields,
 )
+from persistence.changes import ConnectionFilter, RequestAnswer
+from persistence.records import ConnectionRecord
 
-WEBHOOK = "webhook"
-OUTBOUND = "outbound_actions"
-CAPABILITIES = (WEBHOOK, OUTBOUND)
-MOST_PER_PAGE = 200
-
-
-@frozen(kw_only=True)
-class Management:
-    """What the management API is handed. ``new_token`` makes 256 random bits as URL-safe text."""
-
-    ports: Ports
-    public_url: str
-    development: bool
-    new_token: Callable[[], str]
+Verb: TypeAlias = Callable[[str, UUID, By], Awaitable[ConnectionRecord]]
 
 
-async def create(caller: Caller, raw: bytes, over: Management) -> Response:
-    """Create a connection; only this answer carries the webhook URL.
+class ReasonedVerb(Protocol):
+    """A verb that keeps why."""
 
-    It waits for verification; what a provider sends before that is kept.
-    """
-    body = structure(raw, ConnectionBody)
-    adapter = _adapter(body, over)
-    capabilities = _capabilities(body)
-    base_url = _base_url(body, adapter, over)
-    now, connection_id, token = over.ports.clock.now(), over.ports.ids(), over.new_token()
-    sealed = await _sealed(body, caller, connection_id, over)
-    of = {secret.purpose: secret.secret_id for secret in sealed}
-    connection = ConnectionRecord(
-        connection_id=connection_id,
-        tenant_id=caller.tenant_id,
-        provider_id=body.provider_id,
-        display_name=body.display_name,
-        state=ConnectionState.PENDING_VERIFICATION,
-        base_url=base_url,
-        capabilities=capabilities,
-        auth_ref=of.get("auth"),
-        settings=b"{}",
-        tags=orjson.dumps(body.tags),
-        created_at=now,
-        updated_at=now,
+    async def __call__(
+        self, tenant_id: str, connection_id: UUID, by: By, *, reason: str | None
+    ) -> ConnectionRecord:
+        """Move the connection."""
+        ...
+
+
+Try: TypeAlias = Callable[[str, UUID, By], Awaitable[Verified]]
+
+
+async def create(caller: Caller, asked: Asked, edge: Edge) -> Response:
+    """Create a connection; only this answer carries the webhook URL."""
+    body: ConnectionBody = asked.body
+    new = await intake.new_connection(body, _adapter(body.provider_id, edge), edge)
+
+    async def answered(created: Created) -> RequestAnswer | None:
+        return None if asked.claim is None else await asked.claim.hand_over(_created(created))
+
+    made = await edge.connections.create(
+        caller.tenant_id, new, _by(caller, asked), answered=answered
     )
-    endpoint = _endpoint(connection, token, over.ports.ids())
-    await over.ports.store.create_connection(
-        connection,
-        endpoint,
-        sealed,
-        evidence.of_connection(connection, "create", over.ports, state=connection.state.value),
+    return _created(made)
+
+
+async def show(caller: Caller, asked: Asked, edge: Edge) -> Response:
+    """One connection of the caller's tenant; 304 if the caller has it as it is."""
+    connection = await owned(caller, asked.id_of("connection"), edge.ports)
+    if is_known(asked.request.header("if-none-match"), connection.version):
+        return Response(status=304, headers=tagged(connection.version))
+    return _shown(connection)
+
+
+async def page(caller: Caller, asked: Asked, edge: Edge) -> Response:
+    """The tenant's connections, by id."""
+    query: ConnectionQuery = asked.query
+    only = ConnectionFilter(
+        provider_id=query.provider_id,
+        states=query.status or None,
+        tags=tuple(_tag(text) for text in query.tag),
     )
-    over.ports.wake.receipts(caller.tenant_id)
-    over.ports.log.info(
-        "connection.created", tenant=caller.tenant_id, connection=str(connection_id)
+    found = await edge.ports.store.connections(
+        caller.tenant_id, after=query.cursor, limit=query.limit + 1, only=only
     )
-    url = f"{over.public_url}/v1/integrations/webhooks/{body.provider_id}/{token}"
-    document = {**shown(connection), "webhook": {"url": url, "secret_ref": _text(of.get(WEBHOOK))}}
-    location = f"/v1/integrations/connections/{connection_id}"
-    return json_response(document, status=201, headers=(("location", location),))
-
-
-async def show(caller: Caller, connection_id: str, over: Management) -> Response:
-    """One connection of the caller's tenant."""
-    return json_response(shown(await owned(caller, connection_id, over.ports)))
-
-
-async def page(caller: Caller, query: Mapping[str, str], over: Management) -> Response:
-    """The tenant's connections by id; ``next_cursor`` is where the next page begins, null on the last."""
-    limit = _limit(query.get("limit"))
-    after = None if query.get("cursor") is None else _uuid(query["cursor"], "cursor")
-    found = await over.ports.store.connections(caller.tenant_id, after=after, limit=limit + 1)
-    shown_now = found[:limit]
-    more = str(shown_now[-1].connection_id) if len(found) > limit else None
+    here = found[: query.limit]
     return json_response(
-        {"connections": [shown(connection) for connection in shown_now], "next_cursor": more}
-    )
-
-
-async def verification(caller: Caller, connection_id: str, over: Management) -> Response:
-    """Try the connection at its provider; it becomes active if that passes (FR-2)."""
-    connection = await owned(caller, connection_id, over.ports)
-    if connection.state not in VERIFIABLE:
-        raise EdgeError(
-            409, "CONFLICT", f"a {connection.state.value} connection can not be verified"
+        ConnectionPage(
+            connections=tuple(ConnectionView(**connection_fields(each)) for each in here),
+            next_cursor=here[-1].connection_id if len(found) > query.limit else None,
         )
-    verified = await verify(over.ports, connection)
-    over.ports.log.info(
-        "connection.verified" if verified.passed else "connection.verification_failed",
-        tenant=caller.tenant_id,
-        connection=connection_id,
-        reason=verified.reason,
     )
+
+
+async def edit(caller: Caller, asked: Asked, edge: Edge) -> Response:
+    """Change what describes a connection."""
+    body: ConnectionEdits = asked.body
+    if body.status is not None:
+        return await _move_to(body, caller, asked, edge)
+    connection = await owned(caller, asked.id_of("connection"), edge.ports)
+    secrets = await edge.ports.store.secrets_of(
+        caller.tenant_id, connection.connection_id, intake.WEBHOOK, now=edge.ports.clock.now()
+    )
+    adapter = edge.ports.registry.get(connection.provider_id)
+    wanted = await intake.edits(body, connection, adapter, edge, signs=bool(secrets))
+    changed = await edge.connections.change(
+        caller.tenant_id, connection.connection_id, wanted, _by(caller, asked)
+    )
+    return _changed(changed, edge)
+
+
+async def _move_to(body: ConnectionEdits, caller: Caller, asked: Asked, edge: Edge) -> Response:
+    """Suspend or resume (PRD 11.1: PATCH updates the status)."""
+    if body != ConnectionEdits(status=body.status):
+        raise InvalidError("is changed alone", field="status", status=422)
+    verb = edge.connections.suspend if body.status == "suspended" else edge.connections.resume
+    by = _by(caller, asked)
+    return _changed(await verb(caller.tenant_id, asked.id_of("connection"), by), edge)
+
+
+def moved(verb: Callable[[Edge], Verb]) -> Handle:
+    """The function of a route that moves a connection to another state."""
+
+    async def move(caller: Caller, asked: Asked, edge: Edge) -> Response:
+        connection_id = asked.id_of("connection")
+        return _changed(
+            await verb(edge)(caller.tenant_id, connection_id, _by(caller, asked)), edge
+        )
+
+    return move
+
+
+def moved_for_a_reason(verb: Callable[[Edge], ReasonedVerb]) -> Handle:
+    """The same, where the caller may say why."""
+
+    async def move(caller: Caller, asked: Asked, edge: Edge) -> Response:
+        body: ReasonBody = asked.body
+        connection_id, by = asked.id_of("connection"), _by(caller, asked)
+        moved_there = await verb(edge)(caller.tenant_id, connection_id, by, reason=body.reason)
+        return _changed(moved_there, edge)
+
+    return move
+
+
+def tried(attempt: Callable[[Edge], Try]) -> Handle:
+    """The function of a route that tries something at the provider."""
+
+    async def at_provider(caller: Caller, asked: Asked, edge: Edge) -> Response:
+        connection_id = asked.id_of("connection")
+        found = await attempt(edge)(caller.tenant_id, connection_id, _by(caller, asked))
+        edge.webhooks.endpoints.forget(connection_id)
+        return json_response(verified(found), headers=tagged(found.connection.version))
+
+    return at_provider
+
+
+async def rotate(caller: Caller, asked: Asked, edge: Edge) -> Response:
+    """Replace secrets of a connection."""
+    body: RotationBody = asked.body
+    connection = await owned(caller, asked.id_of("connection"), edge.ports)
+    adapter = edge.ports.registry.get(connection.provider_id)
+    rotated = await edge.connections.rotate(
+        caller.tenant_id,
+        connection.connection_id,
+        intake.rotation(body, adapter, edge),
+        _by(caller, asked),
+    )
+    edge.webhooks.endpoints.forget(connection.connection_id)
     return json_response(
-        {
-            **shown(verified.connection),
-            "verification": {
-                "passed": verified.passed,
-                "reason": verified.reason,
-                "try_again": verified.again,
-                "details": orjson.Fragment(verified.details),
-            },
-        }
+        ConnectionRotated(
+            **connection_fields(rotated.connection),
+            rotation=RotationView(
+                webhook_url=rotated.webhook_url, old_valid_until=rotated.old_valid_until
+            ),
+        ),
+        headers=(*tagged(rotated.connection.version), NOT_STORED),
     )
 
 
-async def owned(caller: Caller, connection_id: str, ports: Ports) -> ConnectionRecord:
+async def owned(caller: Caller, connection_id: UUID, ports: Ports) -> ConnectionRecord:
     """The caller's own connection; another tenant's does not exist for it (P6).
 
     Raises:
-        NotFoundError: also for what is no id at all.
+        NotFoundError: there is none of that id.
     """
-    try:
-        parsed = UUID(connection_id)
-    except ValueError as error:
-        raise NotFoundError("connection") from error
-    connection = await ports.store.connection(caller.tenant_id, parsed)
+    connection = await ports.store.connection(caller.tenant_id, connection_id)
     if connection is None:
         raise NotFoundError("connection")
     return connection
 
 
-def shown(connection: ConnectionRecord) -> dict[str, Any]:
-    """A connection as callers see it: references to secrets, never secrets."""
-    return {
-        "connection_id": str(connection.connection_id),
-        "tenant_id": connection.tenant_id,
-        "provider_id": connection.provider_id,
-        "display_name": connection.display_name,
-        "status": connection.state.value,
-        "reason": connection.reason,
-        "base_url": connection.base_url,
-        "enabled_capabilities": list(connection.capabilities),
-        "auth_ref": _text(connection.auth_ref),
-        "tags": orjson.Fragment(connection.tags),
-        "created_at": connection.created_at.isoformat(),
-        "updated_at": connection.updated_at.isoformat(),
-        "last_verified_at": connection.verified_at and connection.verified_at.isoformat(),
-    }
+def verified(found: Verified) -> ConnectionVerified:
+    """What a try at the provider found, as callers see it."""
+    return ConnectionVerified(
+        **connection_fields(found.connection),
+        verification=VerificationView(
+            passed=found.passed,
+            reason=found.reason,
+            try_again=found.again,
+            details=orjson.loads(found.details),
+        ),
+    )
 
 
-def _text(reference: UUID | None) -> str | None:
-    return None if reference is None else str(reference)
+def _by(caller: Caller, asked: Asked) -> By:
+    return By(subject=caller.subject, version=asked.expected_version())
 
 
-def _adapter(body: ConnectionBody, over: Management) -> Adapter:
+def _created(created: Created) -> Response:
+    connection = created.connection
+    return json_response(
+        ConnectionCreated(
+            **connection_fields(connection),
+            webhook=NewWebhook(url=created.webhook_url, secret_ref=created.webhook_secret_ref),
+        ),
+        status=201,
+        headers=(
+            ("location", f"/v1/integrations/connections/{connection.connection_id}"),
+            *tagged(connection.version),
+            NOT_STORED,
+        ),
+    )
+
+
+def _changed(connection: ConnectionRecord, edge: Edge) -> Response:
+    """The connection after a change, which the webhook edge must not learn only when its memory ends."""
+    edge.webhooks.endpoints.forget(connection.connection_id)
+    return _shown(connection)
+
+
+def _shown(connection: ConnectionRecord) -> Response:
+    view = ConnectionView(**connection_fields(connection))
+    return json_response(view, headers=tagged(connection.version))
+
+
+def _adapter(provider_id: str, edge: Edge) -> Adapter:
     try:
-        return over.ports.registry.get(body.provider_id)
+        return edge.ports.registry.get(provider_id)
     except UnknownProviderError as error:
         raise InvalidError(str(error), field="provider_id", status=422) from error
 
 
-def _capabilities(body: ConnectionBody) -> tuple[str, ...]:
-    """What the connection may do; each asks for its secret."""
-    held = {WEBHOOK: body.webhook is not None, OUTBOUND: body.auth is not None}
-    wanted = body.capabilities
-    if wanted is None:
-        wanted = tuple(name for name in CAPABILITIES if held[name])
-    unknown = sorted(set(wanted) - set(CAPABILITIES))
-    if unknown or not wanted:
-        choice = ", ".join(CAPABILITIES)
-        raise InvalidError(f"must be at least one of {choice}", field="capabilities", status=422)
-    if WEBHOOK in wanted and not held[WEBHOOK]:
-        raise InvalidError("is needed to receive webhooks", field="webhook.secret", status=422)
-    if OUTBOUND in wanted and not held[OUTBOUND]:
-        raise InvalidError("is needed to carry out actions", field="auth.token", status=422)
-    return tuple(name for name in CAPABILITIES if name in wanted)
-
-
-def _base_url(body: ConnectionBody, adapter: Adapter, over: Management) -> str:
-    if body.base_url is None:
-        return adapter.manifest.base_url
-    return checked_base_url(body.base_url, development=over.development)
-
-
-async def _sealed(
-    body: ConnectionBody, caller: Caller, connection_id: UUID, over: Management
-) -> tuple[SealedSecret, ...]:
-    given = {
-        "auth": body.auth.token if body.auth is not None else None,
-        WEBHOOK: body.webhook.secret if body.webhook is not None else None,
-    }
-    now = over.ports.clock.now()
-    return tuple(
-        [
-            await over.ports.secrets.seal(
-                caller.tenant_id, connection_id, purpose, 1, Secret(value=value.encode()), now=now
-            )
-            for purpose, value in given.items()
-            if value is not None
-        ]
-    )
-
-
-def _endpoint(connection: ConnectionRecord, token: str, registration_id: UUID) -> EndpointRecord:
-    return EndpointRecord(
-        registration_id=registration_id,
-        tenant_id=connection.tenant_id,
-        connection_id=connection.connection_id,
-        provider_id=connection.provider_id,
-        token_hash=hash_of(token),
-        state=connection.state,
-        base_url=connection.base_url,
-        secret_refs=(),
-        created_at=connection.created_at,
-    )
-
-
-def _limit(text: str | None) -> int:
-    if text is None:
-        return 50
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= MOST_PER_PAGE:
-        raise InvalidError(f"must be from 1 to {MOST_PER_PAGE}", field="limit")
-    return int(text)
-
-
-def _uuid(text: str, where: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError as error:
-        raise InvalidError("is no cursor of ours", field=where) from error
+def _tag(text: str) -> tuple[str, str]:
+    name, _, value = text.partition(":")
+    return name, value

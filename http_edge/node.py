@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
 from uuid import UUID
@@ -21,6 +21,8 @@ from hypercorn.config import Config
 from hypercorn.trio import serve as serve_hypercorn
 from uuid_utils.compat import uuid7
 
+from actors.pools import provider_pools
+from actors.resolution import system_look_up
 from adapters.manifest import Manifest
 from adapters.registry import Registry
 from http_edge.app import build_app
@@ -54,7 +56,7 @@ async def run(  # noqa: ASYNC128 - _live says when it has started
     revision = await migrate(settings.database_url)
     async with (
         open_store(settings.database_url) as store,
-        _http_client() as providers,
+        aclosing(provider_pools(system_look_up())) as providers,
         _http_client() as siblings,
     ):
         await store.ping()

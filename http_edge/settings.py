@@ -7,26 +7,46 @@ neighbour's address (``PM3_SERVICE_URL`` ...), that name is read when ours is no
 
 from __future__ import annotations
 
-import json
-import re
 import tomllib
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from attrs import NOTHING, Attribute, field, fields, frozen
 
-from actors.platform.tokens import SHORTEST_HS256_SECRET_BYTES
+from actors.platform.policy import StaticPolicy
 from adapters.contract import Secret
 from adapters.envelope import ENVIRONMENTS
-from persistence.opening import is_postgres, sqlite_path
+from adapters.oauth import OAuthClient
+from http_edge.setting_values import (
+    as_bind,
+    as_costs,
+    as_count,
+    as_database,
+    as_flag,
+    as_oauth_clients,
+    as_origins,
+    as_policy,
+    as_seconds,
+    as_secret,
+    as_secret_table,
+    as_signing_secret,
+    as_text,
+    as_url,
+    one_of,
+)
 
 _PREFIX = "IA_"
 _FILE_VARIABLE = "IA_CONFIG"
 _PM3_MOST = 100
-_LAST_PORT = 65_535
+_OPTIONAL = {
+    "budget_url": "budget_jwt_secret",
+    "alerting_url": "alerting_jwt_secret",
+    "health_url": "health_token",
+}
+"""Neighbours that may be left out, and what opens the door of one that is not."""
 
 
 class SettingsError(Exception):
@@ -37,105 +57,11 @@ class SettingsError(Exception):
         self.problems = problems
 
 
-def _text(value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise ValueError("must be a non-empty string")
-    return value
-
-
-def _url(value: object) -> str:
-    parts = urlsplit(_text(value))
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0:
-        raise ValueError("must be an http(s) URL")
-    return str(value).rstrip("/")
-
-
-def _flag(value: object) -> bool:
-    known = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
-    if isinstance(value, bool):
-        return value
-    if str(value).lower() not in known:
-        raise ValueError("must be true or false")
-    return known[str(value).lower()]
-
-
-def _whole(value: object) -> int:
-    if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,15}", str(value)):
-        raise ValueError("must be a whole number, not negative")
-    return int(str(value))
-
-
-def _count(value: object) -> int:
-    if _whole(value) == 0:
-        raise ValueError("must be at least 1")
-    return _whole(value)
-
-
-def _seconds(value: object) -> timedelta:
-    try:
-        seconds = float(str(value))
-    except ValueError:
-        seconds = -1.0
-    if not 0 < seconds < 1e9:  # refuses nan and infinities too
-        raise ValueError("must be a number of seconds above 0")
-    return timedelta(seconds=seconds)
-
-
-def _secret(value: object) -> Secret:
-    return Secret(value=_text(value).encode())
-
-
-def _signing_secret(value: object) -> Secret:
-    secret = _secret(value)
-    if len(secret.value) < SHORTEST_HS256_SECRET_BYTES:
-        raise ValueError(f"must have at least {SHORTEST_HS256_SECRET_BYTES} bytes")
-    return secret
-
-
-def _table(value: object) -> Mapping[str, str]:
-    try:
-        table = json.loads(value) if isinstance(value, str) else value
-    except ValueError:
-        table = None
-    if not isinstance(table, Mapping) or not all(
-        isinstance(key, str) and isinstance(entry, str) for key, entry in table.items()
-    ):
-        raise ValueError("must be a table of strings (in the environment: a JSON object)")
-    return dict(table)
-
-
-def _secret_table(value: object) -> Mapping[str, Secret]:
-    return {key: _secret(entry) for key, entry in _table(value).items()}
-
-
-def _one_of(*allowed: str) -> Callable[[object], str]:
-    def read(value: object) -> str:
-        if value not in allowed:
-            raise ValueError(f"must be one of {', '.join(allowed)}")
-        return str(value)
-
-    return read
-
-
-def _database(value: object) -> str:
-    url = _text(value)
-    if not is_postgres(url):
-        sqlite_path(url)
-    return url
-
-
-def _bind(value: object) -> str:
-    found = re.fullmatch(r"[^\s]+:([0-9]{1,5})", _text(value))
-    if found is None or int(found[1]) > _LAST_PORT:
-        raise ValueError("must be host:port")
-    return str(value)
-
-
 def _setting(
     read: Callable[[object], Any], *, default: Any = ..., also: str | None = None, doc: str
 ) -> Any:
     metadata = {"read": read, "also": also, "doc": doc}
-    shown = read is not _database  # the URL may hold a password; a Secret hides itself
+    shown = read is not as_database  # the URL may hold a password; a Secret hides itself
     if default is ...:
         return field(metadata=metadata, repr=shown)
     return field(default=default, metadata=metadata, repr=shown)
@@ -145,105 +71,141 @@ def _setting(
 class Settings:
     """What a node needs to know. Durations are timedelta here and seconds in the environment."""
 
-    pm3_url: str = _setting(_url, also="PM3_SERVICE_URL", doc="signal ingestion (PM-3)")
-    kms_url: str = _setting(_url, also="KMS_SERVICE_URL", doc="key management (M33)")
-    iam_url: str = _setting(_url, also="IAM_SERVICE_URL", doc="identity (M21)")
-    eris_url: str = _setting(_url, also="ERIS_SERVICE_URL", doc="evidence and receipts (ERIS)")
-    public_url: str = _setting(_url, doc="where providers reach this node's webhooks from outside")
+    pm3_url: str = _setting(as_url, also="PM3_SERVICE_URL", doc="signal ingestion (PM-3)")
+    kms_url: str = _setting(as_url, also="KMS_SERVICE_URL", doc="key management (M33)")
+    iam_url: str = _setting(as_url, also="IAM_SERVICE_URL", doc="identity (M21)")
+    eris_url: str = _setting(as_url, also="ERIS_SERVICE_URL", doc="evidence and receipts (ERIS)")
+    public_url: str = _setting(
+        as_url, doc="where providers reach this node's webhooks from outside"
+    )
 
     database_url: str = _setting(
-        _database,
+        as_database,
         default="sqlite:///var/integration-adapters.sqlite3",
         also="INTEGRATION_ADAPTERS_DATABASE_URL",
         doc="sqlite:///path or postgresql://...",
     )
-    bind: str = _setting(_bind, default="127.0.0.1:8080", doc="host:port to listen on")
+    bind: str = _setting(as_bind, default="127.0.0.1:8080", doc="host:port to listen on")
     tls_certificate: str | None = _setting(
-        _text, default=None, doc="PEM file; with tls_key, serve https (else put TLS in front)"
+        as_text, default=None, doc="PEM file; with tls_key, serve https (else put TLS in front)"
     )
-    tls_key: str | None = _setting(_text, default=None, doc="PEM file of the certificate's key")
+    tls_key: str | None = _setting(as_text, default=None, doc="PEM file of the certificate's key")
     environment: str = _setting(
-        _one_of(*ENVIRONMENTS), default="dev", doc="dev, stage or prod, as PM-3 says it"
+        one_of(*ENVIRONMENTS), default="dev", doc="dev, stage or prod, as PM-3 says it"
     )
     development: bool = _setting(
-        _flag, default=False, doc="allow providers on loopback without TLS; never in production"
+        as_flag, default=False, doc="allow providers on loopback without TLS; never in production"
     )
     log_level: str = _setting(
-        _one_of("debug", "info", "warning", "error"), default="info", doc="least level logged"
+        one_of("debug", "info", "warning", "error"), default="info", doc="least level logged"
     )
     metrics_open: bool = _setting(
-        _flag, default=False, doc="serve /metrics without a token (a private network's choice)"
+        as_flag, default=False, doc="serve /metrics without a token (a private network's choice)"
     )
 
     pm3_token: Secret | None = _setting(
-        _secret, default=None, doc="PM-3 token; {tenant} in it is replaced by the tenant's id"
+        as_secret, default=None, doc="PM-3 token; {tenant} in it is replaced by the tenant's id"
     )
     pm3_tokens: Mapping[str, Secret] = _setting(
-        _secret_table, default={}, doc="PM-3 tokens of single tenants, before pm3_token"
+        as_secret_table, default={}, doc="PM-3 tokens of single tenants, before pm3_token"
     )
     kms_tenant: str | None = _setting(
-        _text, default=None, doc="the tenant M33 is told (unset: the tenant's own id)"
+        as_text, default=None, doc="the tenant M33 is told (unset: the tenant's own id)"
     )
     kms_approval_token: Secret | None = _setting(
-        _secret, default=None, doc="what M33 wants to see before it makes a key"
+        as_secret, default=None, doc="what M33 wants to see before it makes a key"
     )
     kms_plane: str = _setting(
-        _one_of("laptop", "tenant", "product", "shared"), default="shared", doc="M33's plane"
+        one_of("laptop", "tenant", "product", "shared"), default="shared", doc="M33's plane"
+    )
+    oauth_clients: Mapping[str, OAuthClient] = _setting(
+        as_oauth_clients, default={}, doc="our OAuth clients by provider, id:secret"
+    )
+    oauth_return_origins: tuple[str, ...] = _setting(
+        as_origins, default=(), doc="where a browser may be sent after a login"
     )
     iam_secret: Secret | None = _setting(
-        _signing_secret, default=None, doc="HS256 secret that IAM signs tokens with"
+        as_signing_secret, default=None, doc="HS256 secret that IAM signs tokens with"
     )
     iam_jwks_url: str | None = _setting(
-        _url, default=None, doc="IAM's public keys (instead of iam_secret)"
+        as_url, default=None, doc="IAM's public keys (instead of iam_secret)"
     )
-    iam_issuer: str = _setting(_text, default="zeroui-iam", doc="issuer a token must name")
-    iam_audience: str = _setting(_text, default="zeroui", doc="audience a token must name")
+    iam_issuer: str = _setting(as_text, default="zeroui-iam", doc="issuer a token must name")
+    iam_audience: str = _setting(as_text, default="zeroui", doc="audience a token must name")
     iam_cache: timedelta = _setting(
-        _seconds, default=timedelta(seconds=10), doc="how long IAM's word on a token is believed"
+        as_seconds, default=timedelta(seconds=10), doc="how long IAM's word on a token is believed"
     )
-    eris_token: Secret | None = _setting(_secret, default=None, doc="service token for ERIS")
+    eris_token: Secret | None = _setting(as_secret, default=None, doc="service token for ERIS")
     eris_jwt_secret: Secret | None = _setting(
-        _signing_secret,
+        as_signing_secret,
         default=None,
         doc="HS256 secret to mint ERIS tokens with (instead of eris_token)",
     )
 
+    budget_url: str | None = _setting(
+        as_url, default=None, also="BUDGET_SERVICE_URL", doc="budgets (M35); unset: not asked"
+    )
+    budget_jwt_secret: Secret | None = _setting(
+        as_signing_secret, default=None, doc="HS256 secret to mint M35 tokens with"
+    )
+    budget_costs: Mapping[str, Decimal] = _setting(
+        as_costs, default={}, doc="what a call costs at M35, by provider; others cost nothing"
+    )
+    alerting_url: str | None = _setting(
+        as_url, default=None, also="ALERTING_SERVICE_URL", doc="alerting (EPC-4); unset: not told"
+    )
+    alerting_jwt_secret: Secret | None = _setting(
+        as_signing_secret, default=None, doc="HS256 secret to mint EPC-4 tokens with"
+    )
+    health_url: str | None = _setting(
+        as_url, default=None, also="HEALTH_SERVICE_URL", doc="health (EPC-5); unset: not told"
+    )
+    health_token: Secret | None = _setting(
+        as_secret, default=None, doc="EPC-5 token; {tenant} in it is replaced by the tenant's id"
+    )
+    health_tenant: str | None = _setting(
+        as_text, default=None, doc="the tenant EPC-5 is told (unset: the tenant's own id)"
+    )
+    policy_file: StaticPolicy | None = _setting(
+        as_policy, default=None, doc="TOML file of what each tenant may do (unset: the defaults)"
+    )
+
     webhook_rate_per_s: int = _setting(
-        _count, default=200, doc="webhooks a second one connection may send in the long run"
+        as_count, default=200, doc="webhooks a second one connection may send in the long run"
     )
     webhook_burst: int = _setting(
-        _count, default=2000, doc="webhooks one connection may send at once"
+        as_count, default=2000, doc="webhooks one connection may send at once"
     )
     accept_deadline: timedelta = _setting(
-        _seconds, default=timedelta(seconds=5), doc="longest wait for a webhook's commit"
+        as_seconds, default=timedelta(seconds=5), doc="longest wait for a webhook's commit"
     )
     accept_waiting: int = _setting(
-        _count, default=2000, doc="webhooks that may wait for a commit; more are answered 503"
+        as_count, default=2000, doc="webhooks that may wait for a commit; more are answered 503"
     )
     accept_waiting_bytes: int = _setting(
-        _count, default=256_000_000, doc="their bytes; more are answered 503"
+        as_count, default=256_000_000, doc="their bytes; more are answered 503"
     )
     inbox_limit: int = _setting(
-        _count, default=1_000_000, doc="deliveries that may wait for their actor in all"
+        as_count, default=1_000_000, doc="deliveries that may wait for their actor in all"
     )
     replay_window: timedelta = _setting(
-        _seconds, default=timedelta(days=1), doc="how long a signature is not taken twice"
+        as_seconds, default=timedelta(days=1), doc="how long a signature is not taken twice"
     )
     retention: timedelta = _setting(
-        _seconds, default=timedelta(days=7), doc="how long what is finished is kept"
+        as_seconds, default=timedelta(days=7), doc="how long what is finished is kept"
     )
-    pm3_batch: int = _setting(_count, default=100, doc="signals to PM-3 at once, at most 100")
+    pm3_batch: int = _setting(as_count, default=100, doc="signals to PM-3 at once, at most 100")
     action_deadline: timedelta = _setting(
-        _seconds, default=timedelta(seconds=20), doc="longest wait for one answer of a provider"
+        as_seconds, default=timedelta(seconds=20), doc="longest wait for one answer of a provider"
     )
     action_expiry: timedelta = _setting(
-        _seconds, default=timedelta(days=1), doc="an action not done by then is given up"
+        as_seconds, default=timedelta(days=1), doc="an action not done by then is given up"
     )
     upkeep_every: timedelta = _setting(
-        _seconds, default=timedelta(seconds=2), doc="how often lost wake-ups are looked for"
+        as_seconds, default=timedelta(seconds=2), doc="how often lost wake-ups are looked for"
     )
     drain: timedelta = _setting(
-        _seconds, default=timedelta(seconds=15), doc="time to finish after SIGTERM"
+        as_seconds, default=timedelta(seconds=15), doc="time to finish after SIGTERM"
     )
 
 
@@ -293,7 +255,7 @@ def _read(
         elif attribute.default is NOTHING:
             problems.append(f"{name} is missing: {attribute.metadata['doc']}")
     except ValueError as error:
-        problems.append(f"{name} {error}")
+        problems += [f"{name} {line}" for line in str(error).splitlines()]
     except OSError as error:
         problems.append(f"{name}_FILE can not be read: {error.strerror}")
 
@@ -326,7 +288,11 @@ def _unknown(environ: Mapping[str, str], from_file: Mapping[str, Any]) -> list[s
 
 
 def _contradictions(values: Mapping[str, Any]) -> list[str]:
-    found = []
+    found = [
+        f"{_PREFIX}{credential.upper()} is needed with {_PREFIX}{url.upper()}"
+        for url, credential in _OPTIONAL.items()
+        if values.get(url) and not values.get(credential)
+    ]
     if not values.get("iam_secret") and not values.get("iam_jwks_url"):
         found.append(
             "IA_IAM_SECRET or IA_IAM_JWKS_URL is needed: tokens can not be checked without"
@@ -365,5 +331,5 @@ def _shown(default: object) -> str:
 _SECRETS = frozenset(
     attribute.name
     for attribute in fields(Settings)
-    if attribute.metadata["read"] in {_secret, _signing_secret, _secret_table, _database}
+    if attribute.metadata["read"] in {as_secret, as_signing_secret, as_secret_table, as_database}
 )

@@ -126,12 +126,23 @@ class _Wire:
                 await self._write(_head(response), h11.Data(data=response.body[: reply.cut_at]))
                 return False
             bodiless = self._method == "HEAD" or response.status in _BODILESS
-            body = () if bodiless else (h11.Data(data=response.body),)
-            await self._write(_head(response), *body, h11.EndOfMessage())
+            body = b"" if bodiless else response.body
+            if reply.drip:
+                await self._drip(_head(response), body, reply.drip)
+            else:
+                await self._write(_head(response), h11.Data(data=body), h11.EndOfMessage())
         if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
             return False
         self._http.start_next_cycle()
         return True
+
+    async def _drip(self, head: h11.Response, body: bytes, pause: timedelta) -> None:
+        """Send the body byte by byte, each with a pause after it."""
+        await self._write(head)
+        for at in range(len(body)):
+            await self._write(h11.Data(data=body[at : at + 1]))
+            await trio.sleep(pause.total_seconds())
+        await self._write(h11.EndOfMessage())
 
     async def _body(self) -> bytes | None:
         """The body, or None when it is longer than allowed."""

@@ -15,6 +15,9 @@ from uuid import UUID
 import trio
 from attrs import frozen
 
+from actors.platform.embedded.alerting import AlertingService
+from actors.platform.embedded.budgets import BudgetService
+from actors.platform.embedded.health import HealthService
 from actors.platform.embedded.identity import IdentityService
 from actors.platform.embedded.keys import KeyManagement
 from actors.platform.embedded.receipts import EvidenceService
@@ -29,6 +32,8 @@ from runtime import Clock
 
 KMS_TENANT = "dev-tenant"
 """M33 as shipped knows no other tenant in development."""
+HEALTH_TOKEN = "valid_epc1_admin_integration_adapters"  # noqa: S105 - EPC-5's mock believes any of this shape
+"""With ``admin`` in it, EPC-5 lets it speak for every tenant."""
 ISSUER, AUDIENCE = "zeroui-iam", "zeroui"
 REPOSITORY = "acme/rocket"
 ISSUE, PULL_REQUEST = 1, 2
@@ -44,6 +49,9 @@ class Surroundings:
     kms_url: str
     iam_url: str
     eris_url: str
+    budget_url: str
+    alerting_url: str
+    health_url: str
     github_url: str
     github_token: Secret
     iam_secret: Secret
@@ -56,11 +64,17 @@ class Surroundings:
             "IA_KMS_URL": self.kms_url,
             "IA_IAM_URL": self.iam_url,
             "IA_ERIS_URL": self.eris_url,
+            "IA_BUDGET_URL": self.budget_url,
+            "IA_ALERTING_URL": self.alerting_url,
+            "IA_HEALTH_URL": self.health_url,
             "IA_PM3_TOKEN": "valid_token_{tenant}",
             "IA_KMS_TENANT": KMS_TENANT,
             "IA_KMS_APPROVAL_TOKEN": "approved-for-development",
             "IA_IAM_SECRET": secret,
             "IA_ERIS_JWT_SECRET": secret,
+            "IA_BUDGET_JWT_SECRET": secret,
+            "IA_ALERTING_JWT_SECRET": secret,
+            "IA_HEALTH_TOKEN": HEALTH_TOKEN,
             "IA_DEVELOPMENT": "true",
             "IA_METRICS_OPEN": "true",
         }
@@ -74,6 +88,9 @@ class Ports:
     kms: int = 0
     iam: int = 0
     eris: int = 0
+    budget: int = 0
+    alerting: int = 0
+    health: int = 0
     github: int = 0
 
 
@@ -100,6 +117,9 @@ async def start(
         kms_url=await serve(_key_management(keys_file).handle, places.kms),
         iam_url=await serve(identity.handle, places.iam),
         eris_url=await serve(EvidenceService(identity).handle, places.eris),
+        budget_url=await serve(BudgetService(_DEVELOPMENT_SECRET).handle, places.budget),
+        alerting_url=await serve(AlertingService(_DEVELOPMENT_SECRET).handle, places.alerting),
+        health_url=await serve(HealthService().handle, places.health),
         github_url=await serve(_github(clock, token).handle, places.github),
         github_token=token,
         iam_secret=_DEVELOPMENT_SECRET,

@@ -1,6 +1,6 @@
 """The webhook edge: verify the raw bytes, store, commit, answer. Knows HTTP as values and nothing of Quart.
 
-The order is the promise: who it is for (404), how fast (429), how large (413), whose bytes (401), what document (400),
+The order is the promise: who it is for (404, 410), how fast (429), how large (413), whose bytes (401), what document (400),
 and only what passed is stored and committed before the provider is told so (P1, P3).
 """
 
@@ -9,10 +9,9 @@ from __future__ import annotations
 import hmac
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 from uuid import UUID
 
-import orjson
 import trio
 from attrs import evolve, field, frozen
 from structlog.typing import FilteringBoundLogger
@@ -24,6 +23,7 @@ from adapters.contract import Adapter, Delivery, Request, Response
 from adapters.errors import PayloadError, SignatureError
 from adapters.redaction import Rules, redact
 from adapters.registry import Registry
+from http_edge.answers import json_response
 from http_edge.endpoints import Endpoint, Endpoints
 from http_edge.errors import EdgeError, NotFoundError, TooLargeError
 from http_edge.rates import Rates
@@ -70,6 +70,15 @@ class Call:
     read: Read
 
 
+@frozen(kw_only=True)
+class DeliveryTaken:
+    """The delivery is kept, or was before."""
+
+    status: Literal["accepted", "duplicate"]
+    delivery_id: UUID | None
+    event_id: str
+
+
 async def accept(call: Call, ports: WebhookPorts) -> Response:
     """Take one webhook call; the answer says what became of it.
 
@@ -99,9 +108,12 @@ async def _endpoint(call: Call, ports: WebhookPorts) -> Endpoint:
     endpoint = await ports.endpoints.find(call.token)
     provider_id = endpoint.record.provider_id if endpoint is not None else ""
     same = hmac.compare_digest(provider_id.encode(), call.provider_id.encode())
-    if endpoint is None or not same or endpoint.record.state is ConnectionState.DELETED:
+    if endpoint is None or not same:
         ports.metrics.webhooks.labels("unknown", "unknown", "unknown").inc()
         raise NotFoundError("webhook endpoint")
+    if not endpoint.record.open or endpoint.record.state is ConnectionState.DELETED:
+        _count(endpoint, "gone", ports)
+        raise EdgeError(410, "GONE", "this webhook endpoint is closed for good")
     return endpoint
 
 
@@ -118,16 +130,13 @@ async def _accept(call: Call, endpoint: Endpoint, ports: WebhookPorts) -> Respon
         return delivery
     fresh = await _commit(delivery, endpoint, ports)
     _count(endpoint, "accepted" if fresh else "duplicate", ports)
-    return Response(
-        status=adapter.manifest.accepted if fresh else 200,
-        headers=(("content-type", "application/json"),),
-        body=orjson.dumps(
-            {
-                "status": "accepted" if fresh else "duplicate",
-                "delivery_id": str(delivery.delivery_id) if fresh else None,
-                "event_id": delivery.event_id,
-            }
+    return json_response(
+        DeliveryTaken(
+            status="accepted" if fresh else "duplicate",
+            delivery_id=delivery.delivery_id if fresh else None,
+            event_id=delivery.event_id,
         ),
+        status=adapter.manifest.accepted if fresh else 200,
     )
 
 

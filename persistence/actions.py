@@ -1,4 +1,4 @@
-"""Transactions about actions and the journal of what was sent for them."""
+"""Statements about actions that wait: asked for, found, due."""
 
 from __future__ import annotations
 
@@ -6,80 +6,56 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from persistence.connections import fence
-from persistence.dialect import Query, Row, Transaction, query, shared
-from persistence.errors import ConflictError, MissingError
-from persistence.receipts import write_receipt
-from persistence.records import (
-    ActionRecord,
-    ActionState,
-    ExchangeRecord,
-    ExchangeState,
-    Lease,
-    NewAction,
-    NewReceipt,
-)
-from persistence.rows import action_of, document, kept, kept_or_none, time_or_none
+from persistence.changes import ActionFilter
+from persistence.dialect import Query, Row, Sql, query, shared
+from persistence.errors import ChangedError, ConflictError, MissingError
+from persistence.records import ActionRecord, ActionState, Lease, NewAction
+from persistence.rows import action_of
+from persistence.values import document, kept, kept_or_none, time_or_none
 
-# ``asked`` tells a new action from one that was there, in the one statement that decides it.
-_ENQUEUE = shared(
-    """INSERT INTO normalised_actions (position, action_id, tenant_id, connection_id, provider_id, canonical_type,
-        target, target_key, payload, idempotency_key, digest, correlation_id, created_at, updated_at, expires_at,
-        state, attempts, asked, not_before)
-    VALUES (DEFAULT, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, $13, 'queued', 0, 1, $12)
+# ``asked`` tells a new action from one that was there, in the one statement that decides it. The shared lock orders it
+# against a change of the connection: what comes in after a suspension finds no active connection to belong to.
+_COLUMNS = """action_id, tenant_id, connection_id, provider_id, canonical_type, target, target_key, payload,
+        idempotency_key, digest, correlation_id, created_at, updated_at, expires_at, state, attempts, asked, not_before"""
+_ENQUEUE = """INSERT INTO normalised_actions ({columns}{position})
+    SELECT $1::uuid, $2::text, $3::uuid, $4::text, $5::text, $6::jsonb, $7::text, $8::bytea, $9::text, $10::bytea,
+        $11::text, $12::timestamptz, $12::timestamptz, $13::timestamptz, 'queued', 0, 1, $12::timestamptz{following}
+    FROM (SELECT 1 FROM integration_connections
+        WHERE tenant_id = $2::text AND connection_id = $3::uuid AND state = 'active' FOR SHARE) AS connection
+    WHERE true
     ON CONFLICT (tenant_id, connection_id, idempotency_key)
         DO UPDATE SET asked = normalised_actions.asked + 1 WHERE normalised_actions.digest = excluded.digest
     RETURNING *"""
+_ENQUEUED = Sql(
+    postgres=_ENQUEUE.format(columns=_COLUMNS, position="", following=""),
+    sqlite=shared(
+        _ENQUEUE.format(columns=_COLUMNS, position=", position", following=", DEFAULT")
+    ).sqlite,
 )
 _ACTION = shared("SELECT * FROM normalised_actions WHERE tenant_id = $1 AND action_id = $2")
 _OF_KEY = shared(
     """SELECT * FROM normalised_actions
     WHERE tenant_id = $1 AND connection_id = $2 AND idempotency_key = $3"""
 )
+_LISTED = shared(
+    """SELECT * FROM normalised_actions WHERE tenant_id = $1
+        AND ($2::uuid IS NULL OR connection_id = $2::uuid) AND ($3::text IS NULL OR canonical_type = $3::text)
+        AND ($4::text IS NULL OR correlation_id = $4::text) AND state = ANY($5::text[])
+        AND ($6::uuid IS NULL OR position < (SELECT position FROM normalised_actions
+            WHERE tenant_id = $1 AND action_id = $6::uuid))
+    ORDER BY position DESC LIMIT $7"""
+)
 _HEADS = """FROM normalised_actions a WHERE a.tenant_id = $1 AND a.connection_id = $2 AND a.state = 'queued'
     AND NOT EXISTS (SELECT 1 FROM normalised_actions b WHERE b.tenant_id = $1 AND b.connection_id = $2
         AND b.state = 'queued' AND b.target_key = a.target_key AND b.position < a.position)"""
 _DUE = shared(f"SELECT a.* {_HEADS} AND a.not_before <= $3 ORDER BY a.position LIMIT $4")
 _NEXT_AT = shared(f"SELECT min(a.not_before) AS at {_HEADS}")
-_POSTPONE = shared(
-    """UPDATE normalised_actions SET attempts = attempts + 1, not_before = $4, reason = $5, updated_at = $6
-    WHERE tenant_id = $1 AND connection_id = $2 AND action_id = $3 AND state = 'queued' RETURNING state"""
-)
-_SETTLE = shared(
-    """UPDATE normalised_actions SET state = $4, reason = $5, outcome = $6, updated_at = $7
-    WHERE tenant_id = $1 AND connection_id = $2 AND action_id = $3 AND state = 'queued' RETURNING state"""
-)
-_STATE = shared(
-    """SELECT state FROM normalised_actions
-    WHERE tenant_id = $1 AND connection_id = $2 AND action_id = $3"""
-)
-_FORGET_ANSWERS = shared(
-    """UPDATE exchanges SET headers = NULL, body = NULL, updated_at = $3
-    WHERE tenant_id = $1 AND action_id = $2"""
-)
-_EXCHANGES = shared(
-    "SELECT * FROM exchanges WHERE tenant_id = $1 AND action_id = $2 ORDER BY position"
-)
-_INTEND = shared(
-    """INSERT INTO exchanges (position, exchange_id, tenant_id, connection_id, action_id, step, digest, state,
-        sent_at, status, headers, body, created_at, updated_at)
-    VALUES (DEFAULT, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $8, $8)"""
-)
-_RESOLVE = shared(
-    """UPDATE exchanges SET state = $4::text, status = $5, headers = $6, body = $7
-    WHERE tenant_id = $1 AND connection_id = $2 AND exchange_id = $3 AND state IN ('intended', $4::text)
-    RETURNING state"""
-)
-_EXCHANGE_STATE = shared(
-    """SELECT state FROM exchanges
-    WHERE tenant_id = $1 AND connection_id = $2 AND exchange_id = $3"""
-)
 
 
 def enqueue(action: NewAction) -> Query:
-    """Store an action, or find the one of its key."""
+    """Store an action of an active connection, or find the one of its key; else no row comes back."""
     return query(
-        _ENQUEUE,
+        _ENQUEUED,
         action.action_id,
         action.tenant_id,
         action.connection_id,
@@ -96,11 +72,27 @@ def enqueue(action: NewAction) -> Query:
     )
 
 
-def enqueued_of(rows: Sequence[Row]) -> tuple[ActionRecord, bool]:
+def enqueued_of(row: Row) -> tuple[ActionRecord, bool]:
     """Read the row of ``enqueue``: the action, and whether it is new."""
-    if not rows:
-        raise ConflictError("the idempotency key is taken by another action")
-    return action_of(rows[0]), rows[0]["asked"] == 1
+    return action_of(row), row["asked"] == 1
+
+
+def known_of(
+    action: NewAction, of_its_key: Sequence[Row], connection: Sequence[Row]
+) -> ActionRecord:
+    """The action that an ``enqueue`` without a row had asked for before; or why it was refused.
+
+    Raises:
+        ConflictError: the key is taken by another action.
+        MissingError, ChangedError: there is no such connection, or it is not active.
+    """
+    if of_its_key:
+        if of_its_key[0]["digest"] != action.digest:
+            raise ConflictError("the idempotency key is taken by another action")
+        return action_of(of_its_key[0])
+    if not connection:
+        raise MissingError("no such connection")
+    raise ChangedError(f"the connection is {connection[0]['state']}")
 
 
 def one(tenant_id: str, action_id: UUID) -> Query:
@@ -111,6 +103,21 @@ def one(tenant_id: str, action_id: UUID) -> Query:
 def of_key(tenant_id: str, connection_id: UUID, idempotency_key: str) -> Query:
     """The action that the connection has under that key."""
     return query(_OF_KEY, tenant_id, connection_id, kept(idempotency_key))
+
+
+def page(tenant_id: str, only: ActionFilter, *, before: UUID | None, limit: int) -> Query:
+    """The tenant's actions, newest first; nothing behind an action that is not kept any more."""
+    states = tuple(ActionState) if only.states is None else only.states
+    return query(
+        _LISTED,
+        tenant_id,
+        only.connection_id,
+        only.canonical_type,
+        kept_or_none(only.correlation_id),
+        states,
+        before,
+        limit,
+    )
 
 
 def due(lease: Lease, *, now: datetime, limit: int) -> Query:
@@ -126,85 +133,3 @@ def next_at(lease: Lease) -> Query:
 def next_at_of(rows: Sequence[Row]) -> datetime | None:
     """Read the row of ``next_at``."""
     return time_or_none(rows[0]["at"])
-
-
-def journal(tenant_id: str, action_id: UUID) -> Query:
-    """The exchanges of an action, oldest first."""
-    return query(_EXCHANGES, tenant_id, action_id)
-
-
-def intend(lease: Lease, exchange: ExchangeRecord) -> Transaction[None]:
-    """See ``ActionStore.intend``."""
-    yield from fence(lease)
-    yield from _still_queued(lease, exchange.action_id)
-    yield query(
-        _INTEND,
-        exchange.exchange_id,
-        lease.tenant_id,
-        lease.connection_id,
-        exchange.action_id,
-        exchange.step,
-        exchange.digest,
-        exchange.state,
-        exchange.sent_at,
-        exchange.status,
-        exchange.headers,
-        exchange.body,
-    )
-
-
-def resolve(lease: Lease, exchange: ExchangeRecord, *, state: ExchangeState) -> Transaction[None]:
-    """See ``ActionStore.resolve_exchange``; what is resolved stays so."""
-    yield from fence(lease)
-    key = (lease.tenant_id, lease.connection_id, exchange.exchange_id)
-    answer = (exchange.status, exchange.headers, exchange.body)
-    resolved = yield query(_RESOLVE, *key, state, *answer)
-    if not resolved:
-        rows = yield query(_EXCHANGE_STATE, *key)
-        raise _not_in_state("exchange", rows)
-
-
-def settle(  # noqa: PLR0913 - what it takes is one fact
-    lease: Lease,
-    action_id: UUID,
-    *,
-    state: ActionState,
-    reason: str | None,
-    outcome: bytes,
-    receipt: NewReceipt,
-    now: datetime,
-) -> Transaction[None]:
-    """See ``ActionStore.settle_action``."""
-    if state is ActionState.QUEUED:
-        raise ValueError("queued is no end")
-    yield from fence(lease)
-    key = (lease.tenant_id, lease.connection_id, action_id)
-    settled = yield query(_SETTLE, *key, state, kept_or_none(reason), document(outcome), now)
-    if not settled:
-        yield from _still_queued(lease, action_id)
-    yield query(_FORGET_ANSWERS, lease.tenant_id, action_id, now)
-    yield from write_receipt(receipt, tenant_id=lease.tenant_id)
-
-
-def postpone(
-    lease: Lease, action_id: UUID, *, not_before: datetime, reason: str, now: datetime
-) -> Transaction[None]:
-    """See ``ActionStore.postpone_action``."""
-    yield from fence(lease)
-    key = (lease.tenant_id, lease.connection_id, action_id)
-    postponed = yield query(_POSTPONE, *key, not_before, kept(reason), now)
-    if not postponed:
-        yield from _still_queued(lease, action_id)
-
-
-def _still_queued(lease: Lease, action_id: UUID) -> Transaction[None]:
-    """Say why an action can not be written to, if it can not."""
-    rows = yield query(_STATE, lease.tenant_id, lease.connection_id, action_id)
-    if not rows or rows[0]["state"] != ActionState.QUEUED:
-        raise _not_in_state("action", rows)
-
-
-def _not_in_state(what: str, rows: Sequence[Row]) -> ConflictError | MissingError:
-    if not rows:
-        return MissingError(f"no such {what}")
-    return ConflictError(f"the {what} is {rows[0]['state']}")

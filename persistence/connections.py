@@ -1,125 +1,76 @@
-"""Transactions about connections, their endpoints and their sealed secrets."""
+"""Transactions about connections: made, found, changed, tidied up."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from uuid import NAMESPACE_URL, UUID, uuid5
+from uuid import UUID
 
 import orjson
 
-from persistence.dialect import Bulk, Query, Row, Sql, Transaction, query, shared
-from persistence.errors import ConflictError, FencedError, MissingError
+from persistence import endpoints, sealed
+from persistence.changes import ConnectionChange, ConnectionFilter, RequestAnswer
+from persistence.dialect import Query, Sql, Transaction, query, shared
+from persistence.endings import cancel_unsent
+from persistence.errors import MissingError, StaleError
 from persistence.receipts import write_receipt
 from persistence.records import (
     ConnectionRecord,
     ConnectionState,
     EndpointRecord,
-    Lease,
     NewReceipt,
-    ProviderRecord,
     SealedSecret,
-    TenantKey,
 )
-from persistence.rows import (
-    connection_of,
-    document,
-    kept,
-    kept_or_none,
-    tenant_key_of,
-    time_of,
-    uuid_of,
-)
+from persistence.requests import finish
+from persistence.rows import connection_of
+from persistence.values import document, document_or_none, kept, kept_or_none
 
-_PROVIDER_COLUMNS = "row_id, provider_id, category, name, status, api_version, capabilities, created_at, updated_at"
-_PROVIDER_CHANGES = """category = excluded.category, name = excluded.name, status = excluded.status,
-    api_version = excluded.api_version, capabilities = excluded.capabilities, updated_at = excluded.updated_at"""
-_PUBLISH = Sql(
-    postgres=f"""INSERT INTO integration_providers ({_PROVIDER_COLUMNS})
-        SELECT g.row_id, g.provider_id, g.category, g.name, g.status, g.api_version, g.capabilities::jsonb, $1, $1
-        FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[])
-            AS g (row_id, provider_id, category, name, status, api_version, capabilities)
-        ON CONFLICT (provider_id) DO UPDATE SET {_PROVIDER_CHANGES}""",  # noqa: S608 - only names of ours
-    sqlite=f"""INSERT INTO integration_providers ({_PROVIDER_COLUMNS})
-        VALUES (?2, ?3, ?4, ?5, ?6, ?7, ?8, ?1, ?1)
-        ON CONFLICT (provider_id) DO UPDATE SET {_PROVIDER_CHANGES}""",  # noqa: S608
-)
+_NOT_DELETED = tuple(state for state in ConnectionState if state is not ConnectionState.DELETED)
 _CREATE = shared(
     """INSERT INTO integration_connections (connection_id, tenant_id, provider_id, display_name, state, base_url,
-        enabled_capabilities, auth_ref, settings, tags, created_at, updated_at, verified_at, reason, epoch, sequence_no)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 0, 0)"""
-)
-_REGISTER = shared(
-    """INSERT INTO webhook_registrations
-        (registration_id, tenant_id, connection_id, token_hash, status, created_at, updated_at)
-    VALUES ($1, $2, $3, $4, 'active', $5, $5)"""
-)
-_SEAL = shared(
-    """INSERT INTO sealed_secrets (secret_id, tenant_id, connection_id, purpose, version, key_id, nonce, ciphertext,
-        created_at, updated_at, expires_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10)"""
+        enabled_capabilities, auth_ref, settings, tags, created_at, updated_at, verified_at, reason, version, network,
+        pressure, epoch, sequence_no)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, 0, 0)"""
 )
 _CONNECTION = shared(
     "SELECT * FROM integration_connections WHERE tenant_id = $1 AND connection_id = $2"
 )
-_CONNECTIONS = shared(
-    "SELECT * FROM integration_connections WHERE tenant_id = $1 ORDER BY connection_id LIMIT $2"
-)
-_CONNECTIONS_AFTER = shared(
-    """SELECT * FROM integration_connections WHERE tenant_id = $1 AND connection_id > $3
-    ORDER BY connection_id LIMIT $2"""
-)
-_CHANGE_STATE = shared(
-    """UPDATE integration_connections SET state = $3::text, reason = $4, updated_at = $5,
-        verified_at = CASE WHEN $3::text = 'active' THEN $5 ELSE verified_at END
-    WHERE tenant_id = $1 AND connection_id = $2 AND state = ANY($6::text[]) RETURNING *"""
-)
-_ENDPOINT = shared(
-    """SELECT w.registration_id, w.tenant_id, w.connection_id, w.token_hash, w.created_at,
-        c.provider_id, c.state, c.base_url, s.secret_id
-    FROM webhook_registrations w
-    JOIN integration_connections c ON c.tenant_id = w.tenant_id AND c.connection_id = w.connection_id
-    LEFT JOIN sealed_secrets s ON s.tenant_id = w.tenant_id AND s.connection_id = w.connection_id
-        AND s.purpose = 'webhook' AND (s.expires_at IS NULL OR s.expires_at > $2)
-    WHERE w.token_hash = $1 ORDER BY s.version DESC"""
-)
-_SECRET = shared("SELECT * FROM sealed_secrets WHERE tenant_id = $1 AND secret_id = $2")
-_KEEP_KEY = shared(
-    """INSERT INTO tenant_keys
-        (key_id, tenant_id, version, kms_key_id, algorithm, iv, ciphertext, created_at, updated_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8) ON CONFLICT DO NOTHING"""
-)
-_KEY_OF_VERSION = shared("SELECT * FROM tenant_keys WHERE tenant_id = $1 AND version = $2")
-_KEY = shared("SELECT * FROM tenant_keys WHERE tenant_id = $1 AND key_id = $2")
-_NEWEST_KEY = shared(
-    "SELECT * FROM tenant_keys WHERE tenant_id = $1 ORDER BY version DESC LIMIT 1"
-)
-_CLAIM = shared(
-    """UPDATE integration_connections SET owner = $3, epoch = epoch + 1
-    WHERE tenant_id = $1 AND connection_id = $2 RETURNING epoch, sequence_no"""
-)
-_FENCE = shared(
-    """UPDATE integration_connections SET epoch = epoch
-    WHERE tenant_id = $1 AND connection_id = $2 AND epoch = $3 RETURNING epoch"""
-)
-
-
-def publish(providers: Sequence[ProviderRecord], *, now: datetime) -> Transaction[None]:
-    """See ``ConnectionStore.publish_providers``."""
-    rows = [
-        (
-            uuid5(NAMESPACE_URL, provider.provider_id),
-            provider.provider_id,
-            provider.category,
-            provider.name,
-            provider.status,
-            provider.api_version,
-            document(provider.capabilities),
+_PAGE = """SELECT * FROM integration_connections WHERE tenant_id = $1
+    AND ($2::uuid IS NULL OR connection_id > $2::uuid)
+    AND ($4::text IS NULL OR provider_id = $4::text) AND state = ANY($5::text[]) AND {tagged}
+    ORDER BY connection_id LIMIT $3"""
+_PAGED = Sql(
+    postgres=_PAGE.format(tagged="tags @> $6::jsonb"),
+    sqlite=shared(
+        _PAGE.format(
+            tagged="""NOT EXISTS (SELECT 1 FROM json_each($6) wanted WHERE NOT EXISTS (
+                SELECT 1 FROM json_each(integration_connections.tags) tag
+                WHERE tag.key = wanted.key AND tag.type = wanted.type AND tag.value = wanted.value))"""
         )
-        for provider in providers
-    ]
-    if rows:
-        yield Bulk(sql=_PUBLISH, args=(now,), rows=rows)
+    ).sqlite,
+)
+# A reason belongs to its state: none given keeps it only as long as the state stays.
+_CHANGE = shared(
+    """UPDATE integration_connections SET version = version + 1, updated_at = $4, state = $5::text,
+        reason = CASE WHEN $6::text IS NULL AND state = $5::text THEN reason ELSE $6::text END,
+        verified_at = CASE WHEN $5::text = 'active' AND state <> 'active' THEN $4 ELSE verified_at END,
+        deleted_at = CASE WHEN $5::text = 'deleted' THEN coalesce(deleted_at, $4) ELSE deleted_at END,
+        clean_at = CASE WHEN $5::text = 'deleted' AND state <> 'deleted' THEN coalesce($7, $4)
+            ELSE coalesce($7, clean_at) END,
+        display_name = coalesce($8, display_name), base_url = coalesce($9, base_url),
+        enabled_capabilities = coalesce($10, enabled_capabilities), settings = coalesce($11, settings),
+        tags = coalesce($12, tags), network = coalesce($13, network),
+        auth_ref = CASE WHEN $14::boolean THEN NULL ELSE coalesce($15, auth_ref) END
+    WHERE tenant_id = $1 AND connection_id = $2 AND version = $3 RETURNING *"""
+)
+_TO_CLEAN = shared(
+    """SELECT tenant_id, connection_id FROM integration_connections
+    WHERE clean_at IS NOT NULL AND clean_at <= $1 AND state = 'deleted' ORDER BY clean_at LIMIT $2"""
+)
+_CLEANED = shared(
+    """UPDATE integration_connections SET clean_at = $3, updated_at = $4
+    WHERE tenant_id = $1 AND connection_id = $2 AND state = 'deleted' RETURNING connection_id"""
+)
 
 
 def create(
@@ -127,27 +78,23 @@ def create(
     endpoint: EndpointRecord,
     secrets: Sequence[SealedSecret],
     receipt: NewReceipt,
+    answer: RequestAnswer | None = None,
 ) -> Transaction[None]:
     """See ``ConnectionStore.create_connection``."""
-    places = {(secret.tenant_id, secret.connection_id) for secret in secrets}
-    places.add((endpoint.tenant_id, endpoint.connection_id))
-    if places != {(connection.tenant_id, connection.connection_id)}:
-        raise ValueError("an endpoint or secret of another connection")
-    yield _insert_connection(connection)
-    yield query(
-        _REGISTER,
-        endpoint.registration_id,
-        endpoint.tenant_id,
-        endpoint.connection_id,
-        endpoint.token_hash,
-        endpoint.created_at,
-    )
+    place = (connection.tenant_id, connection.connection_id)
+    sealed.of_one_connection(place, [endpoint, *secrets])
+    yield _insert(connection)
+    yield endpoints.register(endpoint)
     for secret in secrets:
-        yield _insert_secret(secret)
+        yield sealed.insert_secret(secret)
+    if answer is not None:
+        if answer.tenant_id != connection.tenant_id:
+            raise ValueError("an answer to another tenant")
+        yield from finish(answer)
     yield from write_receipt(receipt, tenant_id=connection.tenant_id)
 
 
-def _insert_connection(connection: ConnectionRecord) -> Query:
+def _insert(connection: ConnectionRecord) -> Query:
     return query(
         _CREATE,
         connection.connection_id,
@@ -164,22 +111,9 @@ def _insert_connection(connection: ConnectionRecord) -> Query:
         connection.updated_at,
         connection.verified_at,
         kept_or_none(connection.reason),
-    )
-
-
-def _insert_secret(secret: SealedSecret) -> Query:
-    return query(
-        _SEAL,
-        secret.secret_id,
-        secret.tenant_id,
-        secret.connection_id,
-        secret.purpose,
-        secret.version,
-        secret.key_id,
-        secret.nonce,
-        secret.ciphertext,
-        secret.created_at,
-        secret.expires_at,
+        connection.version,
+        document(connection.network),
+        document(connection.pressure),
     )
 
 
@@ -188,118 +122,91 @@ def one(tenant_id: str, connection_id: UUID) -> Query:
     return query(_CONNECTION, tenant_id, connection_id)
 
 
-def page(tenant_id: str, *, after: UUID | None, limit: int) -> Query:
-    """The tenant's connections by ascending id."""
-    if after is None:
-        return query(_CONNECTIONS, tenant_id, limit)
-    return query(_CONNECTIONS_AFTER, tenant_id, limit, after)
+def page(
+    tenant_id: str, *, after: UUID | None, limit: int, only: ConnectionFilter | None
+) -> Query:
+    """The tenant's connections by ascending id; deleted ones only where their state is asked for."""
+    wanted = only or ConnectionFilter()
+    states = _NOT_DELETED if wanted.states is None else wanted.states
+    tags = document(orjson.dumps(dict(wanted.tags)))
+    return query(_PAGED, tenant_id, after, limit, wanted.provider_id, tuple(states), tags)
 
 
-def change_state(  # noqa: PLR0913 - what it takes is one fact
+def change(
     tenant_id: str,
     connection_id: UUID,
+    wanted: ConnectionChange,
     *,
-    expected: Sequence[ConnectionState],
-    state: ConnectionState,
-    reason: str | None,
-    now: datetime,
+    version: int,
     receipt: NewReceipt | None,
+    now: datetime,
 ) -> Transaction[ConnectionRecord]:
-    """See ``ConnectionStore.change_state``."""
-    changed = yield query(
-        _CHANGE_STATE,
-        tenant_id,
-        connection_id,
-        state,
-        kept_or_none(reason),
-        now,
-        tuple(expected),
-    )
+    """See ``ConnectionStore.change_connection``."""
+    place = (tenant_id, connection_id)
+    given = () if wanted.endpoint is None else (wanted.endpoint,)
+    sealed.of_one_connection(place, [*wanted.secrets, *given])
+    changed = yield _changed(place, wanted, version=version, now=now)
     if not changed:
         there = yield one(tenant_id, connection_id)
         if not there:
             raise MissingError("no such connection")
-        raise ConflictError(f"the connection is {there[0]['state']}")
+        raise StaleError(f"the connection has version {there[0]['version']} by now")
+    for secret in wanted.secrets:
+        yield sealed.insert_secret(secret)
+    yield from sealed.end_secrets(place, wanted.ending, now=now)
+    yield from _change_endpoints(place, wanted, now=now)
+    if wanted.cancel_actions:
+        yield from cancel_unsent(place, reason=wanted.reason, now=now)
     if receipt is not None:
         yield from write_receipt(receipt, tenant_id=tenant_id)
     return connection_of(changed[0])
 
 
-def endpoint(token_hash: bytes, *, now: datetime) -> Query:
-    """The endpoint of a token: one row for each of its valid secrets, newest first, or one without."""
-    return query(_ENDPOINT, token_hash, now)
-
-
-def endpoint_of(rows: Sequence[Row]) -> EndpointRecord | None:
-    """Put the rows of ``endpoint`` together."""
-    if not rows:
-        return None
-    row = rows[0]
-    return EndpointRecord(
-        registration_id=uuid_of(row["registration_id"]),
-        tenant_id=row["tenant_id"],
-        connection_id=uuid_of(row["connection_id"]),
-        provider_id=row["provider_id"],
-        token_hash=row["token_hash"],
-        state=ConnectionState(row["state"]),
-        base_url=row["base_url"],
-        secret_refs=tuple(
-            uuid_of(each["secret_id"]) for each in rows if each["secret_id"] is not None
-        ),
-        created_at=time_of(row["created_at"]),
+def _changed(
+    place: sealed.Place, wanted: ConnectionChange, *, version: int, now: datetime
+) -> Query:
+    capabilities = wanted.capabilities
+    return query(
+        _CHANGE,
+        *place,
+        version,
+        now,
+        wanted.state,
+        kept_or_none(wanted.reason),
+        wanted.clean_at,
+        kept_or_none(wanted.display_name),
+        wanted.base_url,
+        None if capabilities is None else document(orjson.dumps(capabilities)),
+        document_or_none(wanted.settings),
+        document_or_none(wanted.tags),
+        document_or_none(wanted.network),
+        wanted.no_auth,
+        wanted.auth_ref,
     )
 
 
-def secret(tenant_id: str, secret_id: UUID) -> Query:
-    """A sealed secret of the tenant."""
-    return query(_SECRET, tenant_id, secret_id)
+def _change_endpoints(
+    place: sealed.Place, wanted: ConnectionChange, *, now: datetime
+) -> Transaction[None]:
+    if wanted.endpoints_end_at is not None:
+        yield endpoints.end_all(place, at=wanted.endpoints_end_at, now=now)
+    if wanted.endpoint is not None:
+        yield endpoints.register(wanted.endpoint)
+    if wanted.open is not None:
+        yield endpoints.set_open(place, wanted=wanted.open, now=now)
 
 
-def keep_key(key: TenantKey) -> Transaction[TenantKey]:
-    """See ``ConnectionStore.keep_tenant_key``; of several at once, the first to commit is kept by all."""
-    yield query(
-        _KEEP_KEY,
-        key.key_id,
-        key.tenant_id,
-        key.version,
-        key.kms_key_id,
-        key.algorithm,
-        key.iv,
-        key.ciphertext,
-        key.created_at,
-    )
-    rows = yield query(_KEY_OF_VERSION, key.tenant_id, key.version)
-    if not rows:
-        raise ConflictError("the tenant has that key under another version")
-    return tenant_key_of(rows[0])
+def to_clean(*, now: datetime, limit: int) -> Query:
+    """Deleted connections whose time to be tidied up has come."""
+    return query(_TO_CLEAN, now, limit)
 
 
-def key(tenant_id: str, key_id: UUID | None) -> Query:
-    """The tenant's data key of that id, or its newest."""
-    if key_id is None:
-        return query(_NEWEST_KEY, tenant_id)
-    return query(_KEY, tenant_id, key_id)
-
-
-def claim(tenant_id: str, connection_id: UUID, *, owner: UUID) -> Transaction[Lease]:
-    """See ``InboxStore.claim_connection``."""
-    rows = yield query(_CLAIM, tenant_id, connection_id, owner)
-    if not rows:
-        raise MissingError("no such connection")
-    return Lease(
-        tenant_id=tenant_id,
-        connection_id=connection_id,
-        owner=owner,
-        epoch=rows[0]["epoch"],
-        sequence_no=rows[0]["sequence_no"],
-    )
-
-
-def fence(lease: Lease) -> Transaction[None]:
-    """Take the connection's row for the rest of the transaction, if the lease still holds (P10).
-
-    An UPDATE, because its row lock orders this transaction against a takeover; a look would not.
-    """
-    rows = yield query(_FENCE, lease.tenant_id, lease.connection_id, lease.epoch)
-    if not rows:
-        raise FencedError("another incarnation owns the connection")
+def clean(
+    tenant_id: str, connection_id: UUID, *, again_at: datetime | None, now: datetime
+) -> Transaction[None]:
+    """See ``ConnectionStore.cleaned``."""
+    there = yield query(_CLEANED, tenant_id, connection_id, again_at, now)
+    if not there:
+        raise MissingError("no such deleted connection")
+    if again_at is None:
+        yield sealed.forget_all_secrets((tenant_id, connection_id))

@@ -18,7 +18,7 @@ P = ParamSpec("P")
 _REWRITES = (
     (re.compile(r"= ANY\((\$\d+)::\w+\[\]\)"), r"IN (SELECT value FROM json_each(\1))"),
     (re.compile(r"::\w+(\[\])?"), ""),
-    (re.compile(r"\s+FOR UPDATE( SKIP LOCKED)?"), ""),
+    (re.compile(r"\s+FOR (NO KEY )?(UPDATE|SHARE)( OF \w+)?( SKIP LOCKED)?"), ""),
     (re.compile(r"CURRENT_TIMESTAMP"), "strftime('%Y-%m-%dT%H:%M:%f000+00:00', 'now')"),
     (re.compile(r"\$(\d+)"), r"?\1"),
 )

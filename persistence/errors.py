@@ -4,7 +4,9 @@ StoreError
 ├── StoreUnavailableError  the operator: not reachable, or it did not answer in time; nothing is known to be written
 ├── StoreFullError         the caller: too much is waiting already; come back after ``retry_after``
 ├── FencedError            the actor: another incarnation owns the connection; stop at once
+├── ChangedError           the actor: the connection was changed; read it again before anything new is begun
 ├── ConflictError          the caller: something of that key exists and differs
+├── StaleError             the caller: what it looked at has changed since; look again
 ├── MissingError           the caller: no such row in this tenant
 └── SchemaError            the operator: the database is not at the revision this program needs
 """
@@ -32,6 +34,14 @@ class StoreFullError(StoreError):
 
 class FencedError(StoreError):
     """The epoch is no longer the connection's; nothing was written (P10)."""
+
+
+class ChangedError(StoreError):
+    """The connection has another version than the lease, or is not active; nothing was written."""
+
+
+class StaleError(StoreError):
+    """The connection has another version than expected; nothing was written."""
 
 
 class ConflictError(StoreError):

@@ -14,9 +14,9 @@ from uuid import UUID, uuid5
 from attrs import evolve
 
 from persistence import ledger
-from persistence.connections import fence
 from persistence.dialect import Bulk, Query, Row, Sql, Transaction, query, shared
 from persistence.errors import ConflictError, FencedError
+from persistence.leases import fence_unchanged
 from persistence.records import (
     DeliveryRecord,
     Lease,
@@ -24,7 +24,8 @@ from persistence.records import (
     ParkedRecord,
     SettledDelivery,
 )
-from persistence.rows import delivery_of, kept, time_of, uuid_of
+from persistence.rows import delivery_of
+from persistence.values import kept, time_of, uuid_of
 
 # One statement, one round trip, one commit: rows, duplicates and ledger. A row that is there already, or comes
 # twice in the same call, falls away; the ledger counts what came back and what did not.
@@ -160,7 +161,7 @@ def accept(rows: Sequence[tuple[object, ...]]) -> Transaction[Sequence[Row]]:
 
 def claim(lease: Lease, *, limit: int) -> Transaction[tuple[DeliveryRecord, ...]]:
     """See ``InboxStore.claim_deliveries``."""
-    yield from fence(lease)
+    yield from fence_unchanged(lease)
     oldest = yield query(_OLDEST, lease.tenant_id, lease.connection_id, limit)
     ids = _one_turn(oldest)
     if not ids:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from persistence.dialect import Bulk, Query, Row, Sql, Transaction, query, shared
 from persistence.records import Accounting
-from persistence.rows import uuid_of
+from persistence.values import uuid_of
 
 _COLUMNS = "tenant_id, connection_id, accepted, duplicate, rejected, forwarded, parked, created_at, updated_at"
 _COUNTED = ("accepted", "duplicate", "rejected", "forwarded", "parked")

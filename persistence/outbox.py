@@ -9,7 +9,8 @@ from datetime import datetime
 from persistence import ledger
 from persistence.dialect import Bulk, Query, Row, Sql, Transaction, query, shared
 from persistence.records import OutboxRecord, RelayedSignal
-from persistence.rows import kept_or_none, signal_of, uuid_of
+from persistence.rows import signal_of
+from persistence.values import kept_or_none, uuid_of
 
 # Steps from tenant to tenant through the index of what waits: its cost is the tenants', not the backlog's.
 _TENANTS = shared(

@@ -38,7 +38,9 @@ class ProviderRecord:
 class ConnectionRecord:
     """A row of ``integration_connections``. ``settings`` and ``tags`` are JSON objects as bytes.
 
-    ``auth_ref`` names a sealed secret; ``epoch`` and ``sequence_no`` belong to its actor (P10, P5).
+    ``auth_ref`` names a sealed secret; ``epoch`` and ``sequence_no`` belong to its actor (P10, P5). ``version`` counts
+    the changes that callers may see (it is the ETag). ``network`` (CA bundle, proxy) and ``pressure`` (the actor's breaker
+    and holds) are JSON objects.
     """
 
     connection_id: UUID
@@ -55,6 +57,10 @@ class ConnectionRecord:
     updated_at: datetime
     verified_at: datetime | None = None
     reason: str | None = None
+    version: int = 1
+    network: bytes = field(default=b"{}", repr=False)
+    pressure: bytes = b"{}"
+    deleted_at: datetime | None = None
 
 
 @frozen(kw_only=True)
@@ -98,7 +104,8 @@ class EndpointRecord:
     """A row of ``webhook_registrations``: where a provider sends a connection's webhooks.
 
     ``token_hash`` is SHA-256 of the token in the URL (the token itself is nowhere); ``secret_refs`` names the
-    signing secrets that are valid now, newest first.
+    signing secrets that are valid now, newest first. ``token_ref`` names the token, sealed. ``open`` False: closed, or
+    its time is over (the edge answers 410).
     """
 
     registration_id: UUID
@@ -110,6 +117,8 @@ class EndpointRecord:
     base_url: str
     secret_refs: tuple[UUID, ...]
     created_at: datetime
+    token_ref: UUID | None = None
+    open: bool = True
 
 
 class DeliveryState(StrEnum):
@@ -155,14 +164,18 @@ class DeliveryRecord:
 
 @frozen(kw_only=True)
 class Lease:
-    """The right to write a connection's state: valid while the row still carries ``epoch`` (P10)."""
+    """The right to write a connection's state: valid while the row still carries ``epoch`` (P10).
+
+    ``sequence_no`` is the number of the last signal settled; the next one is this plus one (P5). ``version`` is the
+    connection's as its owner knows it: new work is not begun on another (``ChangedError``).
+    """
 
     tenant_id: str
     connection_id: UUID
     owner: UUID
     epoch: int
     sequence_no: int
-    """The number of the last signal settled; the next one is this plus one (P5)."""
+    version: int = 1
 
 
 @frozen(kw_only=True)
@@ -214,6 +227,7 @@ class ActionState(StrEnum):
     REFUSED = "refused"
     UNSURE = "unsure"
     NEEDS_LOGIN = "needs_login"
+    CANCELLED = "cancelled"
 
 
 @frozen(kw_only=True)
@@ -262,6 +276,7 @@ class ActionRecord:
     not_before: datetime
     reason: str | None
     outcome: bytes | None
+    ended_at: datetime | None = None
 
 
 class ExchangeState(StrEnum):
@@ -307,14 +322,20 @@ class NewReceipt:
 
 @frozen(kw_only=True)
 class ReceiptRecord:
-    """A row of ``receipts`` in a batch for ERIS; ``stamped_at`` strictly increases within a tenant."""
+    """A row of ``receipts`` in a batch for ERIS; see ``persistence.chain`` for how it is bound to the one before.
+
+    ``sequence_no`` counts a tenant's receipts from 1; ``stamped_at`` strictly increases within a tenant.
+    """
 
     receipt_id: UUID
     tenant_id: str
     connection_id: UUID | None
     operation: str
     body: bytes
+    sequence_no: int
     stamped_at: datetime
+    previous: bytes
+    digest: bytes
 
 
 @frozen(kw_only=True)

@@ -1,12 +1,6 @@
-"""Between records and rows: how values are kept, and how they come back the same from both engines."""
+"""From rows to records."""
 
 from __future__ import annotations
-
-import hashlib
-import re
-from datetime import datetime
-from typing import Any
-from uuid import UUID
 
 import orjson
 
@@ -24,60 +18,7 @@ from persistence.records import (
     SealedSecret,
     TenantKey,
 )
-
-_LONGEST_TEXT = 512
-_ESCAPED_NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
-
-
-def kept(text: str) -> str:
-    """A text that came from outside, as it is kept: the same for the same text, always storable.
-
-    PostgreSQL takes no U+0000 and no index entry above 2,700 bytes, and one such delivery must not spoil the
-    batch of its neighbours; what is too long keeps its beginning and gets its digest.
-    """
-    if "\x00" in text:
-        text = text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
-    if len(text) > _LONGEST_TEXT:
-        digest = hashlib.sha256(text.encode()).hexdigest()
-        text = f"{text[: _LONGEST_TEXT - len(digest) - 1]}~{digest}"
-    return text
-
-
-def kept_or_none(text: str | None) -> str | None:
-    """``kept``, where there may be no text."""
-    return None if text is None else kept(text)
-
-
-def document(value: bytes) -> str:
-    """A JSON object or array as it is kept: parsed once, so that both engines refuse the same.
-
-    Raises:
-        ValueError: it is no JSON.
-    """
-    return _ESCAPED_NUL.sub(rb"\1\\ufffd", orjson.dumps(orjson.loads(value))).decode()
-
-
-def uuid_of(value: Any) -> UUID:  # noqa: ANN401 - text from SQLite, asyncpg's own subclass from PostgreSQL
-    """A plain UUID: orjson refuses subclasses, and keys are compared by type in places."""
-    return UUID(value) if isinstance(value, str) else UUID(int=value.int)
-
-
-def _uuid_or_none(value: Any) -> UUID | None:  # noqa: ANN401
-    return None if value is None else uuid_of(value)
-
-
-def time_of(value: Any) -> datetime:  # noqa: ANN401
-    """An aware time in UTC."""
-    return value if isinstance(value, datetime) else datetime.fromisoformat(value)
-
-
-def time_or_none(value: Any) -> datetime | None:  # noqa: ANN401
-    """``time_of``, where there may be none."""
-    return None if value is None else time_of(value)
-
-
-def _bytes_or_none(value: Any) -> bytes | None:  # noqa: ANN401
-    return value.encode() if isinstance(value, str) else value
+from persistence.values import bytes_or_none, time_of, time_or_none, uuid_of, uuid_or_none
 
 
 def connection_of(row: Row) -> ConnectionRecord:
@@ -90,18 +31,22 @@ def connection_of(row: Row) -> ConnectionRecord:
         state=ConnectionState(row["state"]),
         base_url=row["base_url"],
         capabilities=tuple(orjson.loads(row["enabled_capabilities"])),
-        auth_ref=_uuid_or_none(row["auth_ref"]),
+        auth_ref=uuid_or_none(row["auth_ref"]),
         settings=row["settings"].encode(),
         tags=row["tags"].encode(),
         created_at=time_of(row["created_at"]),
         updated_at=time_of(row["updated_at"]),
         verified_at=time_or_none(row["verified_at"]),
         reason=row["reason"],
+        version=row["version"],
+        network=row["network"].encode(),
+        pressure=row["pressure"].encode(),
+        deleted_at=time_or_none(row["deleted_at"]),
     )
 
 
-def secret_of(row: Row) -> SealedSecret:
-    """Read a row of ``sealed_secrets``."""
+def secret_of(row: Row, *, made: str = "created_at", ends: str = "expires_at") -> SealedSecret:
+    """Read a row of ``sealed_secrets``, or of another table that has its columns and times of other names."""
     return SealedSecret(
         secret_id=uuid_of(row["secret_id"]),
         tenant_id=row["tenant_id"],
@@ -111,8 +56,8 @@ def secret_of(row: Row) -> SealedSecret:
         key_id=uuid_of(row["key_id"]),
         nonce=row["nonce"],
         ciphertext=row["ciphertext"],
-        created_at=time_of(row["created_at"]),
-        expires_at=time_or_none(row["expires_at"]),
+        created_at=time_of(row[made]),
+        expires_at=time_or_none(row[ends]),
     )
 
 
@@ -179,7 +124,8 @@ def action_of(row: Row) -> ActionRecord:
         attempts=row["attempts"],
         not_before=time_of(row["not_before"]),
         reason=row["reason"],
-        outcome=_bytes_or_none(row["outcome"]),
+        outcome=bytes_or_none(row["outcome"]),
+        ended_at=time_or_none(row["ended_at"]),
     )
 
 
@@ -200,13 +146,16 @@ def exchange_of(row: Row) -> ExchangeRecord:
     )
 
 
-def receipt_of(row: Row, stamped_at: datetime) -> ReceiptRecord:
-    """Read a row of ``receipts`` that is in a batch, stamped ``stamped_at``."""
+def receipt_of(row: Row) -> ReceiptRecord:
+    """Read a row of ``receipts`` that is in a batch."""
     return ReceiptRecord(
         receipt_id=uuid_of(row["receipt_id"]),
         tenant_id=row["tenant_id"],
-        connection_id=_uuid_or_none(row["connection_id"]),
+        connection_id=uuid_or_none(row["connection_id"]),
         operation=row["operation"],
         body=row["body"].encode(),
-        stamped_at=stamped_at,
+        sequence_no=row["sequence_no"],
+        stamped_at=time_of(row["stamped_at"]),
+        previous=row["previous"],
+        digest=row["digest"],
     )

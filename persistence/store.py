@@ -12,14 +12,13 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+from persistence.changes import ActionFilter, NewIncident
+from persistence.life_store import ConnectionStore, EvidenceStore, IncidentStore, LoginStore
 from persistence.records import (
     Accounting,
     ActionRecord,
     ActionState,
-    ConnectionRecord,
-    ConnectionState,
     DeliveryRecord,
-    EndpointRecord,
     ExchangeRecord,
     ExchangeState,
     Lease,
@@ -28,85 +27,10 @@ from persistence.records import (
     NewReceipt,
     OutboxRecord,
     ParkedRecord,
-    ProviderRecord,
     ReceiptBatch,
     RelayedSignal,
-    SealedSecret,
     SettledDelivery,
-    TenantKey,
 )
-
-
-class ConnectionStore(Protocol):
-    """Connections, their endpoints and their sealed secrets."""
-
-    async def publish_providers(
-        self, providers: Sequence[ProviderRecord], *, now: datetime
-    ) -> None:
-        """Make ``integration_providers`` say what this program's registry says (upsert by provider_id)."""
-        ...
-
-    async def create_connection(
-        self,
-        connection: ConnectionRecord,
-        endpoint: EndpointRecord,
-        secrets: Sequence[SealedSecret],
-        receipt: NewReceipt,
-    ) -> None:
-        """Store a connection with its endpoint, secrets and receipt.
-
-        Raises:
-            ConflictError: the tenant has a connection of this provider with this display name.
-        """
-        ...
-
-    async def connection(self, tenant_id: str, connection_id: UUID) -> ConnectionRecord | None:
-        """The tenant's connection of that id."""
-        ...
-
-    async def connections(
-        self, tenant_id: str, *, after: UUID | None, limit: int
-    ) -> tuple[ConnectionRecord, ...]:
-        """The tenant's connections by ascending id, at most ``limit``, from behind ``after``."""
-        ...
-
-    async def change_state(  # noqa: PLR0913 - what it takes is one fact
-        self,
-        tenant_id: str,
-        connection_id: UUID,
-        *,
-        expected: Sequence[ConnectionState],
-        state: ConnectionState,
-        reason: str | None,
-        now: datetime,
-        receipt: NewReceipt | None,
-    ) -> ConnectionRecord:
-        """Move a connection to ``state`` if it is in one of ``expected``; ``active`` sets ``verified_at``.
-
-        Raises:
-            MissingError: no such connection in this tenant.
-            ConflictError: it is in another state.
-        """
-        ...
-
-    async def endpoint(self, token_hash: bytes, *, now: datetime) -> EndpointRecord | None:
-        """The endpoint of that token's hash, with its connection's state and the secrets valid at ``now``.
-
-        Deleted ones too, so that the edge can tell them from unknown ones.
-        """
-        ...
-
-    async def sealed_secret(self, tenant_id: str, secret_id: UUID) -> SealedSecret | None:
-        """A sealed secret of the tenant, if it is still kept."""
-        ...
-
-    async def keep_tenant_key(self, key: TenantKey) -> TenantKey:
-        """Store the tenant's data key unless it has one of that version; returns the one that is kept."""
-        ...
-
-    async def tenant_key(self, tenant_id: str, key_id: UUID | None = None) -> TenantKey | None:
-        """The tenant's data key ``key_id``, or its newest."""
-        ...
 
 
 class InboxStore(Protocol):
@@ -147,6 +71,7 @@ class InboxStore(Protocol):
 
         Raises:
             FencedError: the lease is no longer the connection's.
+            ChangedError: the connection has another version than the lease, or is not active.
         """
         ...
 
@@ -188,11 +113,23 @@ class InboxStore(Protocol):
         """How many deliveries wait in all (the bound of the inbox is checked against it)."""
         ...
 
-    async def sweep(self, *, replay_before: datetime, forget_before: datetime, limit: int) -> int:
+    async def sweep(
+        self,
+        *,
+        replay_before: datetime,
+        forget_before: datetime,
+        limit: int,
+        now: datetime | None = None,
+    ) -> int:
         """End what is over: upkeep, for every tenant.
 
-        The replay window of deliveries received before ``replay_before`` ends. Forwarded deliveries, sent signals
-        and receipts, and final actions with their exchanges, older than ``forget_before``, are deleted.
+        The replay window of deliveries received before ``replay_before`` ends. Older than ``forget_before``, these are
+        deleted: forwarded deliveries, sent signals and receipts, final actions with their exchanges, resolved incidents
+        that were told, ended endpoints, claims of requests that nobody finished, and deleted connections that are
+        tidied up and have nothing left to send, with all that hangs on them but their receipts. What gave itself an end
+        is deleted once it is over at ``now`` (None: at ``forget_before``): secrets, logins, answers to requests.
+
+        Receipts go from the start of their chain, so that the rest of it still holds.
 
         Returns how many rows were touched, at most about ``limit`` per table.
         """
@@ -229,9 +166,10 @@ class OutboxStore(Protocol):
     async def receipt_batch(
         self, tenant_id: str, *, batch_id: UUID, limit: int, now: datetime
     ) -> ReceiptBatch | None:
-        """The tenant's unsent batch if there is one (its own id and stamps kept), else a new one under ``batch_id``.
+        """The tenant's unsent batch if there is one (under its own id), else the next of its chain under ``batch_id``.
 
-        Stamps are ``now`` or later, strictly increasing by at least a microsecond within the tenant, for ever.
+        Receipts are stamped and chained when they are written (``persistence.chain``): a stamp is the time its receipt
+        was made or later, strictly increasing by at least a microsecond within the tenant, for ever.
         """
         ...
 
@@ -246,8 +184,12 @@ class ActionStore(Protocol):
     async def enqueue(self, action: NewAction) -> tuple[ActionRecord, bool]:
         """Store the action under (tenant, connection, idempotency key); True if it is new.
 
+        An action that is there already comes back whatever its connection's state is.
+
         Raises:
             ConflictError: the key is taken by an action with another digest.
+            ChangedError: the connection is not active, as of the commit; nothing was stored.
+            MissingError: no such connection in this tenant.
         """
         ...
 
@@ -261,12 +203,48 @@ class ActionStore(Protocol):
         """The action that the tenant's connection has under that key."""
         ...
 
+    async def actions(
+        self, tenant_id: str, only: ActionFilter, *, before: UUID | None, limit: int
+    ) -> tuple[ActionRecord, ...]:
+        """The tenant's actions, newest first, at most ``limit``, from behind the action ``before`` (none if it is gone)."""
+        ...
+
+    async def cancel_action(
+        self, tenant_id: str, action_id: UUID, *, reason: str, receipt: NewReceipt, now: datetime
+    ) -> ActionRecord:
+        """End a queued action of which nothing can have been sent, whoever is about to send it.
+
+        Raises:
+            MissingError: no such action in this tenant.
+            ConflictError: it ended, or a write of it may have been sent.
+        """
+        ...
+
+    async def resolve_action(  # noqa: PLR0913 - what it takes is one fact
+        self,
+        tenant_id: str,
+        action_id: UUID,
+        *,
+        state: ActionState,
+        reason: str,
+        outcome: bytes,
+        receipt: NewReceipt,
+        now: datetime,
+    ) -> ActionRecord:
+        """Say what became of an ``unsure`` action (``done`` or ``refused``), as a person found out.
+
+        Raises:
+            MissingError: no such action in this tenant.
+            ConflictError: it is not ``unsure``.
+        """
+        ...
+
     async def due_actions(
         self, lease: Lease, *, now: datetime, limit: int
     ) -> tuple[ActionRecord, ...]:
         """Queued actions whose time has come and that no older queued one of the same target precedes.
 
-        Reads only; counts nothing.
+        Reads only; counts nothing. What the connection's state is does not matter here: ``intend`` asks for it.
         """
         ...
 
@@ -283,6 +261,7 @@ class ActionStore(Protocol):
 
         Raises:
             FencedError: it must not be sent.
+            ChangedError: the connection is not active any more; it must not be sent.
             MissingError, ConflictError: no such action, or it is not queued any more; it must not be sent.
         """
         ...
@@ -308,8 +287,9 @@ class ActionStore(Protocol):
         outcome: bytes,
         receipt: NewReceipt,
         now: datetime,
+        incident: NewIncident | None = None,
     ) -> None:
-        """The action's end and its receipt, in one transaction. The journal's kept answers are erased.
+        """The action's end, its receipt and the incident it is, in one transaction. The journal's kept answers are erased.
 
         Raises:
             FencedError: nothing was written.
@@ -318,9 +298,16 @@ class ActionStore(Protocol):
         ...
 
     async def postpone_action(
-        self, lease: Lease, action_id: UUID, *, not_before: datetime, reason: str, now: datetime
+        self,
+        lease: Lease,
+        action_id: UUID,
+        *,
+        not_before: datetime,
+        reason: str,
+        now: datetime,
+        counted: bool = True,
     ) -> None:
-        """Try again at ``not_before``; the attempt is counted.
+        """Try again at ``not_before``; the attempt counts unless nothing was tried.
 
         Raises:
             FencedError: nothing was written.
@@ -329,7 +316,16 @@ class ActionStore(Protocol):
         ...
 
 
-class Store(ConnectionStore, InboxStore, OutboxStore, ActionStore, Protocol):
+class Store(
+    ConnectionStore,
+    LoginStore,
+    IncidentStore,
+    EvidenceStore,
+    InboxStore,
+    OutboxStore,
+    ActionStore,
+    Protocol,
+):
     """All of it: SQLite or PostgreSQL, held to the same contract suite."""
 
     async def ping(self) -> None:

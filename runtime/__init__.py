@@ -5,96 +5,53 @@
 
 from __future__ import annotations
 
-from runtime.actor import Actor, ActorRef, Context, Timer
-from runtime.backoff import Backoff
-from runtime.breaker import Breaker, BreakerState, Permit, Phase, Refusal, Result
+from runtime.actor import Actor as Actor, ActorRef as ActorRef, Context as Context, Timer as Timer
+from runtime.backoff import Backoff as Backoff
+from runtime.breaker import (
+    Breaker as Breaker,
+    BreakerState as BreakerState,
+    Permit as Permit,
+    Phase as Phase,
+    Refusal as Refusal,
+    Result as Result,
+)
 from runtime.budget import (
-    Budget,
-    BudgetState,
-    Decision,
-    Denied,
-    Granted,
-    Level,
-    TokenBucket,
-    Window,
+    Budget as Budget,
+    BudgetState as BudgetState,
+    Denied as Denied,
+    Granted as Granted,
+    Level as Level,
+    TokenBucket as TokenBucket,
+    Window as Window,
 )
-from runtime.clock import Clock, TrioClock
-from runtime.directory import Directory
+from runtime.clock import Clock as Clock, TrioClock as TrioClock
+from runtime.directory import Directory as Directory
 from runtime.errors import (
-    ActorError,
-    ActorStoppedError,
-    AskTimeoutError,
-    CleanupError,
-    GaveUpError,
-    MailboxFullError,
-    QuarantinedError,
-    StartError,
-    UnknownAddressError,
+    ActorError as ActorError,
+    ActorStoppedError as ActorStoppedError,
+    AskTimeoutError as AskTimeoutError,
+    GaveUpError as GaveUpError,
+    MailboxFullError as MailboxFullError,
+    QuarantinedError as QuarantinedError,
+    StartError as StartError,
+    UnknownAddressError as UnknownAddressError,
 )
-from runtime.mailbox import MailboxStatistics
-from runtime.observer import NullObserver, Observer
 from runtime.specs import (
-    ActorSpec,
-    DirectorySpec,
-    Intensity,
-    Restart,
-    ServiceSpec,
-    Spec,
-    Strategy,
-    SupervisorSpec,
+    ActorSpec as ActorSpec,
+    DirectorySpec as DirectorySpec,
+    Intensity as Intensity,
+    Restart as Restart,
+    ServiceSpec as ServiceSpec,
+    Spec as Spec,
+    Strategy as Strategy,
+    SupervisorSpec as SupervisorSpec,
 )
-from runtime.system import System
-from runtime.tree import ActorSnapshot, Change, State, Subscription
-from runtime.watchdog import Watchdog, watching
-
-__all__ = [
-    "Actor",
-    "ActorError",
-    "ActorRef",
-    "ActorSnapshot",
-    "ActorSpec",
-    "ActorStoppedError",
-    "AskTimeoutError",
-    "Backoff",
-    "Breaker",
-    "BreakerState",
-    "Budget",
-    "BudgetState",
-    "Change",
-    "CleanupError",
-    "Clock",
-    "Context",
-    "Decision",
-    "Denied",
-    "Directory",
-    "DirectorySpec",
-    "GaveUpError",
-    "Granted",
-    "Intensity",
-    "Level",
-    "MailboxFullError",
-    "MailboxStatistics",
-    "NullObserver",
-    "Observer",
-    "Permit",
-    "Phase",
-    "QuarantinedError",
-    "Refusal",
-    "Restart",
-    "Result",
-    "ServiceSpec",
-    "Spec",
-    "StartError",
-    "State",
-    "Strategy",
-    "Subscription",
-    "SupervisorSpec",
-    "System",
-    "Timer",
-    "TokenBucket",
-    "TrioClock",
-    "UnknownAddressError",
-    "Watchdog",
-    "Window",
-    "watching",
-]
+from runtime.system import System as System
+from runtime.tree import (
+    ActorSnapshot as ActorSnapshot,
+    Change as Change,
+    NullObserver as NullObserver,
+    Observer as Observer,
+    State as State,
+)
+from runtime.watchdog import Watchdog as Watchdog

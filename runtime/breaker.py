@@ -58,18 +58,16 @@ Verdict: TypeAlias = Permit | Refusal
 class BreakerState:
     """Where a breaker is. ``era`` counts phases; ``trips`` how often it opened since it last closed.
 
-    ``calls`` holds the last results as bits, the newest lowest, 1 for a failure; ``seen`` how many there are.
+    ``recent`` are the last calls of the phase, the newest last, True for a failure; ``probing`` how many are out while
+    it is half-open. ``until`` is the end of a phase that does not stay for ever.
     """
 
     phase: Phase = Phase.CLOSED
     era: int = 0
-    failures: int = 0
-    calls: int = 0
-    seen: int = 0
     trips: int = 0
     until: datetime | None = None
+    recent: tuple[bool, ...] = ()
     probing: int = 0
-    proven: int = 0
 
 
 @frozen(kw_only=True)
@@ -90,12 +88,12 @@ class Breaker:
 
     def decide(self, state: BreakerState, now: datetime) -> tuple[BreakerState, Verdict]:
         """Whether a call may be made at ``now``."""
-        if state.phase is Phase.CLOSED:
-            return state, Permit(era=state.era)
         if state.until is not None and now >= state.until:
             # The pause is over, or the probes that were out are taken for lost.
             state = self._enter(state, Phase.HALF_OPEN, until=now + self.patience)
-        if state.phase is Phase.HALF_OPEN and state.probing + state.proven < self.probes:
+        if state.phase is Phase.CLOSED:
+            return state, Permit(era=state.era)
+        if state.phase is Phase.HALF_OPEN and state.probing + len(state.recent) < self.probes:
             return evolve(state, probing=state.probing + 1), Permit(era=state.era)
         return state, Refusal(retry_after=(state.until or now) - now)
 
@@ -114,66 +112,34 @@ class Breaker:
         ``jitter`` in [0, 1) is used when it opens. A ``retry_after`` opens it whatever the count: the other side
         asked for silence. A late result changes nothing, unless it asks for a longer one.
         """
-        if retry_after is not None and result is Result.FAILED:
-            return self._silence(state, permit, now, jitter=jitter, retry_after=retry_after)
+        asked = retry_after if result is Result.FAILED else None
         if permit.era != state.era:
+            if asked is not None and state.phase is Phase.OPEN:
+                return evolve(state, until=max(state.until or now, now + asked))
             return state
-        if state.phase is Phase.HALF_OPEN:
-            return self._record_probe(state, result, now, jitter)
-        if result is Result.UNKNOWN:
-            return state
-        failed = result is Result.FAILED
-        state = evolve(
-            state,
-            failures=state.failures + 1 if failed else 0,
-            calls=((state.calls << 1) | failed) & ((1 << self.sample) - 1),
-            seen=min(state.seen + 1, self.sample),
-        )
-        return self._open(state, now, jitter=jitter) if self._is_too_much(state) else state
-
-    def _is_too_much(self, state: BreakerState) -> bool:
-        rate = state.calls.bit_count() / self.sample if state.seen == self.sample else 0.0
-        return state.failures >= self.failures or rate >= self.share
-
-    def _record_probe(
-        self, state: BreakerState, result: Result, now: datetime, jitter: float
-    ) -> BreakerState:
-        match result:
-            case Result.FAILED:
-                return self._open(state, now, jitter=jitter)
-            case Result.UNKNOWN:
-                return evolve(state, probing=state.probing - 1)
-            case Result.SUCCEEDED if state.proven + 1 < self.probes:
-                return evolve(state, probing=state.probing - 1, proven=state.proven + 1)
-            case Result.SUCCEEDED:
-                return BreakerState(era=state.era + 1)
-
-    def _silence(
-        self,
-        state: BreakerState,
-        permit: Permit,
-        now: datetime,
-        *,
-        jitter: float,
-        retry_after: timedelta,
-    ) -> BreakerState:
-        if permit.era == state.era:
-            return self._open(state, now, jitter=jitter, retry_after=retry_after)
-        if state.phase is Phase.OPEN and state.until is not None:
-            return evolve(state, until=max(state.until, now + retry_after))
+        state = self._count(state, result)
+        if asked is not None or self._is_too_much(state):
+            trips = state.trips + 1
+            pause = self.pause.delay(trips, jitter=0.5 + jitter / 2, retry_after=asked)
+            return evolve(self._enter(state, Phase.OPEN, until=now + pause), trips=trips)
+        if state.phase is Phase.HALF_OPEN and len(state.recent) == self.probes:
+            return BreakerState(era=state.era + 1)
         return state
 
-    def _open(
-        self,
-        state: BreakerState,
-        now: datetime,
-        *,
-        jitter: float,
-        retry_after: timedelta | None = None,
-    ) -> BreakerState:
-        trips = state.trips + 1
-        pause = self.pause.delay(trips, jitter=0.5 + jitter / 2, retry_after=retry_after)
-        return evolve(self._enter(state, Phase.OPEN, until=now + pause), trips=trips)
+    def _count(self, state: BreakerState, result: Result) -> BreakerState:
+        recent = state.recent
+        if result is not Result.UNKNOWN:
+            longest = max(self.failures, self.sample, self.probes)
+            recent = (*recent, result is Result.FAILED)[-longest:]
+        return evolve(state, recent=recent, probing=max(0, state.probing - 1))
+
+    def _is_too_much(self, state: BreakerState) -> bool:
+        if state.phase is Phase.HALF_OPEN:
+            return any(state.recent)
+        row, sample = state.recent[-self.failures :], state.recent[-self.sample :]
+        return (len(row) == self.failures and all(row)) or (
+            len(sample) == self.sample and sum(sample) >= self.share * self.sample
+        )
 
     def _enter(self, state: BreakerState, phase: Phase, *, until: datetime) -> BreakerState:
         return BreakerState(phase=phase, era=state.era + 1, trips=state.trips, until=until)

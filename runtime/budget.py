@@ -66,24 +66,21 @@ class TokenBucket:
         if n > self.burst:
             raise ValueError("more than the bucket ever holds")
         current = self.refreshed(level, now)
-        if current.tokens + _SLACK >= n:
-            return Level(current.tokens - n, current.at), _GRANTED
-        return current, Denied(retry_after=self.wait(current, n, now))
+        if current.tokens + _SLACK < n:
+            return current, Denied(retry_after=self.wait(current, n, now))
+        return Level(current.tokens - n, current.at), _GRANTED
 
     def refreshed(self, level: Level, now: datetime) -> Level:
         """The state at ``now``; a clock that went back changes nothing."""
         passed = (now - level.at).total_seconds()
-        return (
-            level
-            if passed <= 0
-            else Level(min(self.burst, level.tokens + passed * self.rate), now)
-        )
+        if passed <= 0:
+            return level
+        return Level(min(self.burst, level.tokens + passed * self.rate), now)
 
     def wait(self, level: Level, tokens: float, now: datetime) -> timedelta:
         """How long until it holds ``tokens``, rounded up so that waiting just so long suffices."""
-        return timedelta(microseconds=math.ceil((tokens - level.tokens) / self.rate * 1e6)) + (
-            level.at - now
-        )
+        microseconds = math.ceil((tokens - level.tokens) / self.rate * 1e6)
+        return timedelta(microseconds=microseconds) + (level.at - now)
 
     def learned(self, level: Level, remaining: float, reset: datetime) -> Level:
         """The state once the other side has said what remains."""
@@ -148,9 +145,8 @@ class Budget:
 
     def full(self, now: datetime) -> BudgetState:
         """The state to begin with."""
-        return BudgetState(
-            levels=tuple(limit.full(now) for _, limit in self.limits), held_until=now
-        )
+        levels = tuple(limit.full(now) for _, limit in self.limits)
+        return BudgetState(levels=levels, held_until=now)
 
     def take(
         self, state: BudgetState, n: float, now: datetime, *, of: str
@@ -162,22 +158,19 @@ class Budget:
             KeyError: there is no such class.
         """
         share = dict(self.classes)[of]
-        levels = tuple(
-            limit.refreshed(level, now)
-            for (_, limit), level in zip(self.limits, state.levels, strict=True)
-        )
-        waits = [state.held_until - now] if now < state.held_until else []
-        for (name, limit), level in zip(self.limits, levels, strict=True):
+        levels, longest = [], state.held_until - now
+        for (name, limit), stale in zip(self.limits, state.levels, strict=True):
+            level = limit.refreshed(stale, now)
             needed = n + share * limit.capacity
             if needed > limit.capacity + _SLACK:
                 raise ValueError(f"limit {name!r} never lets class {of!r} have {n:g}")
             if level.tokens + _SLACK < needed:
-                waits.append(limit.wait(level, needed, now))
-        if waits:
-            return evolve(state, levels=levels), Denied(retry_after=max(waits))
-        return evolve(
-            state, levels=tuple(Level(level.tokens - n, level.at) for level in levels)
-        ), _GRANTED
+                longest = max(longest, limit.wait(level, needed, now))
+            levels.append(level)
+        if longest > timedelta(0):
+            return evolve(state, levels=tuple(levels)), Denied(retry_after=longest)
+        paid = tuple(Level(level.tokens - n, level.at) for level in levels)
+        return evolve(state, levels=paid), _GRANTED
 
     def learn(
         self, state: BudgetState, now: datetime, *, limit: str, remaining: float, reset: datetime
@@ -185,13 +178,11 @@ class Budget:
         """Believe what the other side says about ``limit``; what it says of a window that is over is dropped."""
         if reset <= now:
             return state
-        levels = tuple(
-            known.learned(known.refreshed(level, now), remaining, reset)
-            if name == limit
-            else level
-            for (name, known), level in zip(self.limits, state.levels, strict=True)
-        )
-        return evolve(state, levels=levels)
+        levels = list(state.levels)
+        for i, (name, known) in enumerate(self.limits):
+            if name == limit:
+                levels[i] = known.learned(known.refreshed(levels[i], now), remaining, reset)
+        return evolve(state, levels=tuple(levels))
 
     def hold(self, state: BudgetState, until: datetime) -> BudgetState:
         """Grant nothing before ``until``, as a Retry-After demands; an earlier hold is never shortened."""

@@ -7,7 +7,6 @@ ActorError
 ├── QuarantinedError     the sender: the actor crashed too often; come back after ``retry_after``
 ├── UnknownAddressError  the programmer: no such place in the tree
 ├── StartError           the starter: the child was never ready
-├── CleanupError         the actor's author: ``on_stop`` took longer than it may
 └── GaveUpError          the parent supervisor: a child crashed more often than allowed
 """
 
@@ -17,69 +16,45 @@ from datetime import timedelta
 
 
 class ActorError(Exception):
-    """Root of all that the runtime raises; the text never holds a message's content."""
+    """Root of all that the runtime raises about the place at ``address``; the text never holds a message's content.
+
+    As such it is the crash of an actor whose ``on_stop`` was cut off: what that holds may be left behind.
+    """
+
+    def __init__(self, address: str, problem: str) -> None:
+        super().__init__(f"{address} {problem}")
+        self.address = address
 
 
 class MailboxFullError(ActorError):
     """A bound was reached; the message was not accepted."""
-
-    def __init__(self, address: str, capacity: int) -> None:
-        super().__init__(f"{address} has no room: {capacity} are waiting")
-        self.address = address
-        self.capacity = capacity
 
 
 class ActorStoppedError(ActorError):
     """The message was not accepted, or an ask was left unanswered, because the actor ended."""
 
     def __init__(self, address: str, reason: str) -> None:
-        super().__init__(f"{address} does not answer: {reason}")
-        self.address = address
-        self.reason = reason
+        super().__init__(address, f"does not answer: {reason}")
 
 
 class AskTimeoutError(ActorError):
-    """No answer within ``deadline``. The actor may be at it still; its answer will be dropped."""
+    """No answer within the deadline. The actor may be at it still; its answer will be dropped."""
 
-    def __init__(self, address: str, deadline: timedelta) -> None:
-        super().__init__(f"{address} did not answer within {deadline.total_seconds():g} s")
-        self.address = address
-        self.deadline = deadline
+
+class UnknownAddressError(ActorError):
+    """Nothing in the tree has that address or name."""
+
+
+class StartError(ActorError):
+    """A child ended, or its time ran out, before it was ready."""
 
 
 class QuarantinedError(ActorError):
     """The actor is kept down for ``retry_after`` more, because it crashed too often."""
 
     def __init__(self, address: str, retry_after: timedelta) -> None:
-        super().__init__(f"{address} is in quarantine for {retry_after.total_seconds():g} s")
-        self.address = address
+        super().__init__(address, f"is in quarantine for {retry_after.total_seconds():g} s")
         self.retry_after = retry_after
-
-
-class UnknownAddressError(ActorError):
-    """Nothing in the tree has that address or name."""
-
-    def __init__(self, address: str) -> None:
-        super().__init__(f"nothing in the tree is called {address!r}")
-        self.address = address
-
-
-class StartError(ActorError):
-    """A child ended, or its time ran out, before it was ready."""
-
-    def __init__(self, address: str, reason: str) -> None:
-        super().__init__(f"{address} did not start: {reason}")
-        self.address = address
-        self.reason = reason
-
-
-class CleanupError(ActorError):
-    """``on_stop`` was cut off after its time; what it holds may be left behind."""
-
-    def __init__(self, address: str, limit: timedelta) -> None:
-        super().__init__(f"{address} did not clean up within {limit.total_seconds():g} s")
-        self.address = address
-        self.limit = limit
 
 
 class GaveUpError(ActorError):
@@ -89,10 +64,8 @@ class GaveUpError(ActorError):
     """
 
     def __init__(self, address: str, child: str, restarts: int, cause: Exception | None) -> None:
-        why = type(cause).__name__ if cause is not None else "it ended"
-        super().__init__(f"{address} gave up on {child} after {restarts} restarts: {why}")
-        self.address = address
+        why = "it ended" if cause is None else type(cause).__name__
+        super().__init__(address, f"gave up on {child} after {restarts} restarts: {why}")
         self.child = child
         self.restarts = restarts
-        self.cause = cause
-        self.__cause__ = cause
+        self.cause = self.__cause__ = cause

@@ -1,4 +1,4 @@
-"""A bounded mailbox of two lanes: control passes data, and neither waits for a place.
+"""A bounded mailbox: control passes data, so does what the actor tells itself, and nobody waits for a place.
 
 A mailbox outlives the incarnations of its actor: what was accepted before a crash is handled after it. Only
 the message that was being handled is lost; who must not lose it keeps it elsewhere until it is done.
@@ -7,24 +7,23 @@ the message that was being handled is lost; who must not lose it keeps it elsewh
 from __future__ import annotations
 
 import math
-from collections import deque
 from datetime import timedelta
 from typing import TypeAlias
 
 import trio
-from attrs import frozen
+from attrs import define, field, frozen
 
 from runtime.errors import ActorStoppedError, AskTimeoutError, MailboxFullError
 
 CONTROL_STREAK = 16
-"""So many control messages in a row pass waiting data; then one data message has its turn."""
+"""So many messages in a row pass waiting data; then one data message has its turn."""
 
 
 @frozen(kw_only=True)
 class MailboxStatistics:
     """What a mailbox holds and has seen.
 
-    ``depth`` counts the data lane, ``control`` the other; ``peak`` is the most data that ever waited,
+    ``depth`` counts the data lane, ``control`` what passes it; ``peak`` is the most data that ever waited,
     ``refused`` how often a sender was turned away, ``oldest`` how long the next data message has waited.
     """
 
@@ -36,189 +35,155 @@ class MailboxStatistics:
     oldest: timedelta | None
 
 
+@define(eq=False)
 class Answer:
     """The one-shot slot an asker waits at. Either side may walk away without hurting the other."""
 
-    __slots__ = ("_address", "_error", "_event", "_value", "abandoned")
+    given: trio.Event = field(factory=trio.Event)
+    value: object = None
+    failure: str | None = None
 
-    def __init__(self, address: str) -> None:
-        self._address = address
-        self._event = trio.Event()
-        self._value: object = None
-        self._error: ActorStoppedError | None = None
-        self.abandoned = False
+    @property
+    def is_awaited(self) -> bool:
+        """Whether the asker is still there."""
+        return self.given.statistics().tasks_waiting > 0
 
-    def give(self, value: object) -> None:
-        """Answer; only the first answer counts."""
-        if not self._event.is_set():
-            self._value = value
-            self._event.set()
-
-    def fail(self, reason: str) -> None:
-        """Tell the asker that no answer will come; does nothing after an answer."""
-        if not self._event.is_set():
-            self._error = ActorStoppedError(self._address, reason)
-            self._event.set()
-
-    async def wait(self, deadline: timedelta) -> object:
-        """The answer.
-
-        Raises:
-            AskTimeoutError: none came within ``deadline``; it is abandoned, as it is on cancellation.
-            ActorStoppedError: the actor ended, or crashed over it.
-        """
-        try:
-            with trio.move_on_after(deadline.total_seconds()):
-                await self._event.wait()
-        finally:
-            self.abandoned = not self._event.is_set()
-        if self._error is not None:
-            raise self._error
-        if self.abandoned:
-            raise AskTimeoutError(self._address, deadline)
-        return self._value
+    def give(self, value: object, failure: str | None = None) -> None:
+        """Answer, or say why no answer will come; only the first time counts."""
+        if not self.given.is_set():
+            self.value, self.failure = value, failure
+            self.given.set()
 
 
-Entry: TypeAlias = tuple[object, float, Answer | None, bool]
-"""A message, when it came (trio's clock), where its answer goes, and whether the actor sent it to itself."""
+Entry: TypeAlias = tuple[object, float, Answer | None]
+"""A message, when it came (trio's clock), and where its answer goes."""
 
 
 class Mailbox:
-    """What waits for one actor. Any task may put; only the actor takes."""
+    """What waits for one actor, in three lanes. Any task may put; only the actor takes. See ``ActorRef``.
 
-    __slots__ = (
-        "_closed", "_control", "_control_capacity", "_data", "_own", "_peak", "_refused", "_refusing", "_sleeper",
-        "_streak", "address", "capacity",
-    )  # fmt: skip
+    ``refusing`` is why no more data is accepted, once it is not; control still passes. The lanes are lists: they are
+    short, and a deque would cost each of many idle actors more memory than all else in here.
+    """
 
     def __init__(self, address: str, *, capacity: int, control: int) -> None:
-        if capacity < 1 or control < 1:
-            raise ValueError("a mailbox holds at least one message in each lane")
         self.address = address
-        self.capacity = capacity
+        self.refusing: str | None = None
+        self._closed: str | None = None
+        self._capacity = capacity
         self._control_capacity = control
-        self._data: deque[Entry] = deque()
-        self._control: deque[Entry] = deque()
-        self._own = 0
-        self._peak = 0
-        self._refused = 0
-        self._streak = 0
-        self._refusing: str | None = None
-        self._closed = False
-        self._sleeper: trio.lowlevel.Task | None = None
+        self._data: list[Entry] = []
+        self._control: list[Entry] = []
+        self._own: list[Entry] = []
+        self._peak = self._refused = self._streak = 0
+        self._asleep = False
+        self._sleeper = trio.lowlevel.ParkingLot()
 
     def __len__(self) -> int:
-        """All that waits, in both lanes."""
+        """How many wait that a next incarnation would find, too."""
         return len(self._data) + len(self._control)
-
-    @property
-    def kept(self) -> int:
-        """How many of them a next incarnation would find."""
-        return len(self) - self._own
-
-    def put(self, message: object, answer: Answer | None = None) -> None:
-        """Accept a data message, or raise at once: MailboxFullError, ActorStoppedError."""
-        depth = len(self._data)
-        if depth >= self.capacity or self._refusing is not None:
-            self._turn_away(self._refusing, self.capacity)
-        self._data.append((message, trio.current_time(), answer, False))
-        if depth >= self._peak:
-            self._peak = depth + 1
-        self.wake()
-
-    def put_control(self, message: object, answer: Answer | None = None) -> None:
-        """Accept a control message though data may be full or refused; it has a bound of its own."""
-        if self._closed or len(self._control) - self._own >= self._control_capacity:
-            self._turn_away(self._refusing if self._closed else None, self._control_capacity)
-        self._control.append((message, trio.current_time(), answer, False))
-        self.wake()
-
-    def put_own(self, message: object) -> None:
-        """Accept what the actor tells itself; as ``put_control``, with a bound that others do not fill."""
-        if not self.room_for_own():
-            self._turn_away(None, self._control_capacity)
-        self._own += 1
-        self._control.append((message, trio.current_time(), None, True))
-        self.wake()
-
-    def room_for_own(self) -> bool:
-        """Whether ``put_own`` would accept now."""
-        return self._own < self._control_capacity
 
     def demand(self) -> int:
         """How many data messages a source may send now: the free room, none once refusing."""
-        return 0 if self._refusing is not None else self.capacity - len(self._data)
+        return 0 if self.refusing is not None else self._capacity - len(self._data)
+
+    def tell(self, message: object, answer: Answer | None = None) -> None:
+        """See ``ActorRef.tell``."""
+        entry = (message, trio.current_time(), answer)
+        self._put(self._data, self._capacity, entry, self.refusing)
+        self._peak = max(self._peak, len(self._data))
+
+    def control(self, message: object) -> None:
+        """See ``ActorRef.control``."""
+        entry = (message, trio.current_time(), None)
+        self._put(self._control, self._control_capacity, entry, self._closed)
+
+    def tell_own(self, message: object) -> None:
+        """Accept what the actor tells itself; as ``control``, with a bound that others do not fill."""
+        self._put(self._own, self._control_capacity, (message, trio.current_time(), None), None)
+
+    def has_own_room(self) -> bool:
+        """Whether ``tell_own`` would accept now."""
+        return len(self._own) < self._control_capacity
+
+    async def ask(self, message: object, *, deadline: timedelta) -> object:
+        """See ``ActorRef.ask``."""
+        answer = Answer()
+        self.tell(message, answer)
+        with trio.move_on_after(deadline.total_seconds()):
+            await answer.given.wait()
+        if not answer.given.is_set():
+            late = f"did not answer within {deadline.total_seconds():g} s"
+            raise AskTimeoutError(self.address, late)
+        if answer.failure is not None:
+            raise ActorStoppedError(self.address, answer.failure)
+        return answer.value
 
     def take(self) -> Entry | None:
-        """The next entry, or None. Control first, but it does not starve data."""
-        if self._control and (not self._data or self._streak < CONTROL_STREAK):
-            self._streak += 1
-            entry = self._control.popleft()
-            self._own -= entry[3]
-            return entry
-        self._streak = 0
-        return self._data.popleft() if self._data else None
+        """The next entry, or None; a question nobody waits for any more is dropped.
+
+        Control and what the actor tells itself take turns, and pass data; after a streak of them data has its turn.
+        """
+        while urgent := self._control or self._own or self._data:
+            lane = self._data
+            if not lane or (urgent is not lane and self._streak < CONTROL_STREAK):
+                lane = self._own if self._own and self._streak % 2 else urgent
+                self._streak += 1
+            else:
+                self._streak = 0
+            entry = lane.pop(0)
+            if entry[2] is None or entry[2].is_awaited:
+                return entry
+        return None
 
     async def wait(self, deadline: float = math.inf) -> None:
         """Sleep until something is put, ``wake`` is called, or ``deadline`` on trio's clock is reached."""
-        if deadline == math.inf:
-            await self._sleep()
-            return
-        with trio.CancelScope(deadline=deadline):
-            await self._sleep()
+        self._asleep = True
+        if deadline == math.inf:  # a scope costs time and, while many actors idle, memory
+            await self._sleeper.park()
+        else:
+            with trio.CancelScope(deadline=deadline):
+                await self._sleeper.park()
 
     def wake(self) -> None:
         """End the present ``wait``, if there is one."""
-        sleeper = self._sleeper
-        if sleeper is not None:
-            self._sleeper = None
-            trio.lowlevel.reschedule(sleeper)
-
-    def refuse(self, reason: str) -> None:
-        """Accept no more data; control still passes."""
-        self._refusing = reason
+        if self._asleep:
+            self._asleep = False
+            self._sleeper.unpark()
 
     def close(self, reason: str) -> int:
         """Accept nothing more, drop what waits, tell those who asked. Returns how many were dropped."""
-        self._refusing = reason
-        self._closed = True
-        dropped = [*self._control, *self._data]
-        self._control.clear()
-        self._data.clear()
-        self._own = 0
-        for _, _, answer, _ in dropped:
+        dropped = len(self)
+        for _, _, answer in self._data:
             if answer is not None:
-                answer.fail(reason)
-        return sum(not own for *_, own in dropped)
+                answer.give(None, reason)
+        for lane in (self._data, self._control, self._own):
+            lane.clear()
+        self.refusing = self._closed = reason
+        return dropped
 
     def reopen(self) -> None:
         """Make ready for the next incarnation: what the last one told itself means nothing to it."""
-        self._refusing = None
-        self._closed = False
-        self._control = deque(entry for entry in self._control if not entry[3])
-        self._own = 0
+        self.refusing = self._closed = None
+        self._own.clear()
 
     def statistics(self, now: float) -> MailboxStatistics:
         """The figures as of ``now`` on trio's clock."""
         return MailboxStatistics(
-            capacity=self.capacity,
+            capacity=self._capacity,
             depth=len(self._data),
-            control=len(self._control),
+            control=len(self._control) + len(self._own),
             peak=self._peak,
             refused=self._refused,
             oldest=timedelta(seconds=now - self._data[0][1]) if self._data else None,
         )
 
-    async def _sleep(self) -> None:
-        self._sleeper = trio.lowlevel.current_task()
-        await trio.lowlevel.wait_task_rescheduled(self._give_up_sleep)
-
-    def _give_up_sleep(self, _: object) -> trio.lowlevel.Abort:
-        self._sleeper = None
-        return trio.lowlevel.Abort.SUCCEEDED
-
-    def _turn_away(self, refusing: str | None, capacity: int) -> None:
+    def _put(self, lane: list[Entry], most: int, entry: Entry, refusing: str | None) -> None:
+        if refusing is None and len(lane) < most:
+            lane.append(entry)
+            self.wake()
+            return
         self._refused += 1
         if refusing is not None:
             raise ActorStoppedError(self.address, refusing)
-        raise MailboxFullError(self.address, capacity)
+        raise MailboxFullError(self.address, f"has no room: {most} are waiting")

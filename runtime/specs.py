@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from enum import StrEnum
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from attrs import field, frozen
 from attrs.validators import ge, gt, matches_re
@@ -21,9 +21,7 @@ class Restart(StrEnum):
 
     PERMANENT = "permanent"  # it is always started again
     TRANSIENT = "transient"  # it is started again after an error
-    TEMPORARY = (
-        "temporary"  # it is never started again, not even when a sibling's end took it down
-    )
+    TEMPORARY = "temporary"  # it is never started again, not even after a sibling's end
 
 
 class Strategy(StrEnum):
@@ -46,63 +44,58 @@ class Intensity:
     within: timedelta = field(default=timedelta(seconds=30), validator=gt(timedelta(0)))
 
 
-def _name() -> Any:  # noqa: ANN401 - what attrs.field returns depends on the annotation beside it
-    return field(validator=matches_re(r"[^/\s]+"))
-
-
 DEFAULT_BACKOFF = Backoff(base=timedelta(milliseconds=100), cap=timedelta(seconds=10))
 DEFAULT_QUARANTINE = Backoff(base=timedelta(minutes=1), cap=timedelta(hours=1))
 
 
 @frozen(kw_only=True)
-class ActorSpec:
+class PlaceSpec:
+    """What all kinds have. ``name`` is a part of the address; ``startup`` and ``shutdown`` bound start and stop."""
+
+    name: str = field(validator=matches_re(r"[^/\s]+"))
+    restart: Restart = Restart.PERMANENT
+    startup: timedelta = 30 * _SECOND
+    shutdown: timedelta = 5 * _SECOND
+
+
+@frozen(kw_only=True)
+class ActorSpec(PlaceSpec):
     """One actor.
 
     ``startup`` bounds ``on_start``, ``shutdown`` what it may take to finish its work when told to stop, and
     ``cleanup`` its ``on_stop``. ``mailbox`` and ``control`` are the most messages its lanes hold.
     """
 
-    name: str = _name()
     create: Callable[[], Actor]
-    restart: Restart = Restart.PERMANENT
-    startup: timedelta = 30 * _SECOND
-    shutdown: timedelta = 5 * _SECOND
     cleanup: timedelta = 5 * _SECOND
     mailbox: int = field(default=1000, validator=ge(1))
     control: int = field(default=64, validator=ge(1))
 
 
 @frozen(kw_only=True)
-class ServiceSpec:
+class ServiceSpec(PlaceSpec):
     """A long-running coroutine ``run(*, task_status)`` that says ``task_status.started()`` when it is ready.
 
     Told to stop it is cancelled, unless ``ask_to_stop`` is given: then that is called, and ``run`` has
     ``shutdown`` to return. Cleanup in it that awaits is its own to shield and bound.
     """
 
-    name: str = _name()
     run: Callable[..., Awaitable[None]]
     ask_to_stop: Callable[[], None] | None = None
-    restart: Restart = Restart.PERMANENT
-    startup: timedelta = 30 * _SECOND
-    shutdown: timedelta = 5 * _SECOND
 
 
 @frozen(kw_only=True)
-class DirectorySpec:
+class DirectorySpec(PlaceSpec):
     """Actors by key, each started by its first message.
 
     ``cap`` bounds the running ones, ``waiting`` those that wait for a start or sit out a delay; beyond both,
-    senders are refused. An actor is let go after ``idle_after`` without a message (at the latest after twice that).
+    senders are refused. An actor is let go after ``idle_after`` with nothing to do.
     A key that crashes is started again after ``backoff``; more often than ``intensity`` puts it into quarantine,
     for the delays of ``quarantine`` (drawn in their upper half), longer each time, until it lives for ``intensity.within``.
     ``shutdown`` is for all of them together, ``starts_per_second`` for the whole directory.
     """
 
-    name: str = _name()
     create: Callable[[str], Actor]
-    restart: Restart = Restart.PERMANENT
-    startup: timedelta = 30 * _SECOND
     shutdown: timedelta = 10 * _SECOND
     cleanup: timedelta = 5 * _SECOND
     mailbox: int = field(default=100, validator=ge(1))
@@ -117,18 +110,17 @@ class DirectorySpec:
 
 
 @frozen(kw_only=True)
-class SupervisorSpec:
+class SupervisorSpec(PlaceSpec):
     """Children started in order, stopped in reverse, each with its own time.
 
     ``shutdown`` is for all of them together. ``backoff`` is the wait before a restart, drawn with full jitter.
     """
 
-    name: str = _name()
     strategy: Strategy = Strategy.ONE_FOR_ONE
     intensity: Intensity = Intensity()
     backoff: Backoff = DEFAULT_BACKOFF
     children: tuple[Spec, ...]
-    restart: Restart = Restart.PERMANENT
+    startup: timedelta = timedelta.max  # each child has its own
     shutdown: timedelta = 30 * _SECOND
 
     def __attrs_post_init__(self) -> None:

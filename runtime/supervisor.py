@@ -2,316 +2,302 @@
 
 See https://www.erlang.org/doc/system/sup_princ.html for them.
 
-Every child runs as an ``Incarnation``, the one place where errors are caught. A supervisor decides what its
+Every child lives in a ``Place``, the one place where errors are caught. A supervisor decides what its
 children's ends mean; when they end too often it stops the rest and ends with ``GaveUpError``, for its parent to decide.
 """
 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable
 from datetime import timedelta
-from typing import Protocol
+from typing import Any, Generic, TypeVar
 
 import trio
-from attrs import define
 
 from runtime.errors import GaveUpError, StartError
-from runtime.specs import Intensity, Restart, Strategy, SupervisorSpec
-from runtime.tree import ActorSnapshot, Node, State, World
+from runtime.restarts import Crashes
+from runtime.specs import PlaceSpec, Restart, ServiceSpec, Strategy, SupervisorSpec
+from runtime.tree import ActorSnapshot, Change, State, World, where
+
+_Spec = TypeVar("_Spec", bound=PlaceSpec)
+
+_LIVING = frozenset({State.STARTING, State.RUNNING, State.STOPPING})
 
 
-class Readiness(Protocol):
-    """What a child calls when it is ready; trio's ``TaskStatus`` as far as it matters here."""
+class Place(ABC, Generic[_Spec]):
+    """An address in the tree, where one child lives at a time. Its errors end here, as values.
 
-    def started(self, value: object = None) -> None:
-        """The child is ready; ``value`` is ignored."""
+    ``stopping`` says why it was told to end, ``error`` what it ended with; both are of the present or last life.
+    """
 
+    def __init__(self, world: World, address: str, spec: _Spec) -> None:
+        self.world = world
+        self.address = address
+        self.spec = spec
+        self.kind = type(self).__name__.lower()
+        self.children: Iterable[Place[Any]] = ()
+        self.state = State.WAITING
+        self.since = world.clock.now()
+        self.last_error: str | None = None
+        self._starts = 0
+        self.renew()
 
-class Child(Protocol):
-    """What a place in the tree holds: an actor's cell, a service, a directory, a supervisor."""
+    @abstractmethod
+    async def run(self) -> None:
+        """Live once, and call ``started`` when ready. Returning is a normal end, raising a crash."""
 
-    @property
-    def node(self) -> Node:
-        """What is known of the place."""
-
-    async def run(self, *, readiness: Readiness) -> None:
-        """Live once. Returning is a normal end, raising a crash."""
-
-    def request_stop(self, reason: str) -> None:
+    def leave(self, reason: str) -> None:
         """End soon; only called while ready, and followed by cancellation when the time is up."""
+        self.scope.cancel(reason=reason)
 
     def retire(self, reason: str) -> None:
         """Nothing will run here again, unless a parent starts the whole branch anew."""
+        for child in self.children:
+            child.retire(reason)
 
-    def snapshots(self, now: float) -> Iterator[ActorSnapshot]:
-        """This place and all below it; ``now`` is trio's time."""
+    def details(self, now: float) -> dict[str, Any]:
+        """What a snapshot shows beyond what all places have; ``now`` is trio's time."""
+        return {}
 
-
-class Incarnation:
-    """One life of a child, in a cancel scope of its own. Its errors end here, as values."""
-
-    __slots__ = (
-        "_child",
-        "_on_end",
-        "_startup",
-        "ended",
-        "error",
-        "ready",
-        "scope",
-        "settled",
-        "stopping",
-    )
-
-    def __init__(
-        self, child: Child, startup: float, on_end: Callable[[Incarnation], None]
-    ) -> None:
-        self._child = child
-        self._startup = startup
-        self._on_end = on_end
-        self.scope = trio.CancelScope()
-        self.settled = trio.Event()
-        self.ended = trio.Event()
+    def renew(self) -> None:
+        """Make ready for another life."""
         self.ready = False
         self.stopping: str | None = None
+        self.farewell = "it ended by itself"
         self.error: Exception | None = None
+        self.scope = trio.CancelScope()
+        self.changed = trio.Event()
 
-    async def live(self) -> None:
+    async def live(self) -> None:  # noqa: ASYNC910 - its end is known in the step in which it ends
         """Run the child. Errors become ``error``; a cancellation from outside passes, without what it met."""
-        self._child.node.enter(State.STARTING)
-        self.scope.deadline = trio.current_time() + self._startup
+        self.enter(State.STARTING)
+        self.scope.deadline = trio.current_time() + self.spec.startup.total_seconds()
         try:
             with self.scope:
-                await self._child.run(readiness=self)
+                await self.run()
         except* Exception as group:  # noqa: BLE001 - the one place; see the module's docstring
             self.error = _alone(group)
         finally:
             self._end()
-        await trio.lowlevel.checkpoint()
 
     def started(self, value: object = None) -> None:
-        """See ``Readiness.started``; from here on there is no deadline."""
+        """The child is ready, and has no deadline any more; ``value`` is ignored, as what trio's task status takes."""
         self.scope.deadline = math.inf
         self.ready = True
-        self._child.node.started()
-        self.settled.set()
+        self._starts += 1
+        self.enter(State.RUNNING)
+        if self._starts == 1:
+            self.world.observer.started(self.address, self.kind)
+        else:
+            self.world.observer.restarted(self.address, self._starts - 1)
+        self.changed.set()
+        self.changed = trio.Event()
+
+    @property
+    def living(self) -> bool:
+        """Whether the child runs, be it on its way up or down."""
+        return self.state in _LIVING
 
     def request_stop(self, reason: str) -> None:
-        """Tell the child to end; what was not ready yet is cancelled."""
-        if self.stopping is not None or self.ended.is_set():
+        """Tell the child to end; what is not ready yet is cancelled."""
+        if self.stopping is not None or self.state is State.STOPPED:
             return
         self.stopping = reason
-        if not self.ready:
+        if self.ready:
+            self.enter(State.STOPPING, reason)
+            self.leave(reason)
+        else:
             self.scope.cancel(reason=reason)
-            return
-        self._child.node.enter(State.STOPPING, reason)
-        self._child.request_stop(reason)
 
     async def stop(self, reason: str, shutdown: timedelta) -> None:
         """End within ``shutdown``, then by cancellation."""
         self.request_stop(reason)
         with trio.move_on_after(shutdown.total_seconds()):
-            await self.ended.wait()
+            await self.ended()
         self.scope.cancel(reason=f"{reason}; not done within {shutdown.total_seconds():g} s")
-        await self.ended.wait()
+        await self.ended()
+
+    async def ended(self) -> None:
+        """Wait until no child lives here."""
+        await trio.lowlevel.checkpoint()
+        while self.living:
+            await self.changed.wait()
+
+    def enter(self, state: State, reason: str = "") -> None:
+        """Change the state and tell the readers."""
+        self.state = state
+        self.since = self.world.clock.now()
+        if self.world.readers:
+            change = Change(address=self.address, state=state, at=self.since, reason=reason)
+            for reader in self.world.readers:
+                reader.publish(change)
+
+    def snapshot(self, now: float) -> ActorSnapshot:
+        """The place as it is ``now``, on trio's clock."""
+        return ActorSnapshot(
+            address=self.address,
+            kind=self.kind,
+            state=self.state,
+            since=self.since,
+            restarts=max(0, self._starts - 1),
+            last_error=self.last_error,
+            **self.details(now),
+        )
 
     def _end(self) -> None:
         if self.stopping is None and trio.current_effective_deadline() == -math.inf:
             self.stopping = "cancelled from above"
-        if not self.ready and self.error is None and self.stopping is None:
-            late = self.scope.cancelled_caught
-            reason = (
-                f"not ready within {self._startup:g} s" if late else "it ended before it was ready"
-            )
-            self.error = StartError(self._child.node.address, reason)
-        self._child.node.ended(self.error, self.stopping or "it ended by itself")
-        self.settled.set()
-        self.ended.set()
-        self._on_end(self)
+        if not (self.ready or self.error or self.stopping):
+            late = f"not ready within {self.spec.startup.total_seconds():g} s"
+            reason = late if self.scope.cancelled_caught else "it ended before it was ready"
+            self.error = StartError(self.address, f"did not start: {reason}")
+        if self.error is None:
+            reason = self.stopping or self.farewell
+            self.enter(State.STOPPED, reason)
+            self.world.observer.stopped(self.address, reason)
+        else:
+            self.last_error = where(self.error)
+            self.enter(State.STOPPED, self.last_error)
+            self.world.observer.crashed(self.address, self.error)
+        if isinstance(self.error, GaveUpError):
+            self.world.observer.gave_up(self.address, self.error)
+        self.changed.set()
 
 
-class RestartWindow:
-    """Counts restarts of one supervisor against its intensity."""
+class Service(Place[ServiceSpec]):
+    """The place of one long-running coroutine."""
 
-    def __init__(self, intensity: Intensity) -> None:
-        self._intensity = intensity
-        self._times: deque[float] = deque()
+    async def run(self) -> None:
+        """See ``Place.run``."""
+        await self.spec.run(task_status=self)
 
-    def admit(self, now: float) -> int | None:
-        """Count one more at ``now``: which of the window it is, the first being 1; None when it is one too many."""
-        while self._times and now - self._times[0] >= self._intensity.within.total_seconds():
-            self._times.popleft()
-        if len(self._times) >= self._intensity.restarts:
-            return None
-        self._times.append(now)
-        return len(self._times)
+    def leave(self, reason: str) -> None:
+        """Ask it to stop if it can be asked, else cancel it."""
+        if self.spec.ask_to_stop is not None:
+            self.spec.ask_to_stop()
+        else:
+            super().leave(reason)
 
 
-@define(eq=False)
-class Place:
-    """A child of a supervisor, and the incarnation it has now."""
-
-    child: Child
-    restart: Restart
-    startup: float
-    shutdown: timedelta
-    incarnation: Incarnation | None = None
-
-
-class Supervisor:
-    """Keeps its places alive; see ``Child`` for the methods its own supervisor calls."""
+class Supervisor(Place[SupervisorSpec]):
+    """Keeps the places below it alive."""
 
     def __init__(
-        self, world: World, address: str, spec: SupervisorSpec, places: tuple[Place, ...]
+        self, world: World, address: str, spec: SupervisorSpec, children: tuple[Place[Any], ...]
     ) -> None:
-        self.node = Node(world, address, "supervisor")
-        self._world = world
-        self._spec = spec
-        self._places = places
-        self._window = RestartWindow(spec.intensity)
-        self._exits: deque[Incarnation] = deque()
-        self._pending: dict[int, float] = {}
+        super().__init__(world, address, spec)
+        self.children = self._places = children
+        self._todo: deque[Place[Any]] = deque()  # those that ended, or are due to start again
         self._news = trio.Event()
-        self._stopping: str | None = None
 
-    async def run(self, *, readiness: Readiness) -> None:
+    async def run(self) -> None:
         """Start all, keep them up, stop all in reverse.
 
         Raises:
             GaveUpError: a child did not start at first, or crashed too often; the others are stopped.
         """
-        self._window = RestartWindow(self._spec.intensity)
-        self._exits.clear()
-        self._pending.clear()
-        self._stopping = None
+        self._crashes = Crashes(self.spec.intensity.within.total_seconds())
+        self._todo.clear()
         async with trio.open_nursery() as nursery:
-            failure = await self._start_all(nursery)
-            if failure is None and self._stopping is None:
-                readiness.started()
-                failure = await self._watch(nursery)
-            reason = self._stopping or f"{self.node.address} gave up"
-            for place in reversed(self._places):
-                await self._stop(place, reason)
+            failure = await self._start_all(nursery) or await self._watch(nursery)
+            reason = self.stopping or f"{self.address} gave up"
+            for child in reversed(self._places):
+                await self._stop(child, reason)
+            nursery.cancel_scope.cancel(reason=reason)
         if failure is not None:
             raise failure
 
-    def request_stop(self, reason: str) -> None:
-        """Stop the children in reverse order, then end."""
-        self._stopping = reason
-        for place in self._places:
-            if place.incarnation is not None and not place.incarnation.ready:
-                place.incarnation.request_stop(reason)
-        self._news.set()
-
-    def retire(self, reason: str) -> None:
-        """See ``Child.retire``."""
-        for place in self._places:
-            place.child.retire(reason)
-
-    def snapshots(self, now: float) -> Iterator[ActorSnapshot]:
-        """See ``Child.snapshots``."""
-        yield self.node.snapshot()
-        for place in self._places:
-            yield from place.child.snapshots(now)
-
-    def _on_end(self, incarnation: Incarnation) -> None:
-        self._exits.append(incarnation)
+    def leave(self, reason: str) -> None:
+        """Stop the children in reverse order, then end; those that are starting need not be waited for."""
+        for child in self._places:
+            if child.living and not child.ready:
+                child.request_stop(reason)
         self._news.set()
 
     async def _start_all(self, nursery: trio.Nursery) -> GaveUpError | None:
         await trio.lowlevel.checkpoint()
-        for place in self._places:
-            if self._stopping is not None:
-                return None
-            started = await self._start(nursery, place)
-            if not started.ready and self._stopping is None:
-                return GaveUpError(self.node.address, place.child.node.address, 0, started.error)
+        for child in self._places:
+            await self._start(nursery, child)
+            if not child.ready:
+                return GaveUpError(self.address, child.address, 0, child.error)
+        self.started()
         return None
 
-    async def _start(self, nursery: trio.Nursery, place: Place) -> Incarnation:
-        incarnation = place.incarnation = Incarnation(place.child, place.startup, self._on_end)
-        nursery.start_soon(incarnation.live, name=place.child.node.address)
-        await incarnation.settled.wait()
-        return incarnation
+    async def _start(self, nursery: trio.Nursery, child: Place[Any]) -> None:
+        child.renew()
+        nursery.start_soon(self._keep, child, name=child.address)
+        await child.changed.wait()
+
+    async def _keep(self, child: Place[Any]) -> None:
+        await child.live()
+        if child.stopping is None:
+            self._tell(child)
 
     async def _watch(self, nursery: trio.Nursery) -> GaveUpError | None:
         await trio.lowlevel.checkpoint()
-        while self._stopping is None:
-            if self._exits:
-                failure = await self._on_exit(self._exits.popleft())
-                if failure is not None:
-                    return failure
-                continue
-            due = min(self._pending, key=self._pending.__getitem__, default=None)
-            if due is not None and self._pending[due] <= trio.current_time():
-                await self._restart(nursery, due)
-                continue
-            await self._wait(math.inf if due is None else self._pending[due])
+        while self.stopping is None:
+            if not self._todo:
+                self._news = trio.Event()
+                await self._news.wait()
+            elif (child := self._todo.popleft()).state is State.RESTARTING:
+                await self._restart(nursery, child)
+            elif failure := await self._on_exit(nursery, child):
+                return failure
         return None
 
-    async def _wait(self, deadline: float) -> None:
-        with trio.CancelScope(deadline=deadline):
-            await self._news.wait()
-        self._news = trio.Event()
-
-    async def _on_exit(self, incarnation: Incarnation) -> GaveUpError | None:
+    async def _on_exit(self, nursery: trio.Nursery, child: Place[Any]) -> GaveUpError | None:
         await trio.lowlevel.checkpoint()
-        found = next(
-            (i for i, place in enumerate(self._places) if place.incarnation is incarnation), None
-        )
-        if found is None:
-            return None  # one that was stopped on purpose
-        place = self._places[found]
-        place.incarnation = None
-        if not _wants_restart(place.restart, incarnation.error):
-            place.child.retire("it ended and is not restarted")
+        rule, most = child.spec.restart, self.spec.intensity.restarts
+        if rule is Restart.TEMPORARY or (rule is Restart.TRANSIENT and child.error is None):
+            child.retire("it ended and is not restarted")
             return None
-        attempt = self._window.admit(trio.current_time())
-        if attempt is None:
-            used = self._spec.intensity.restarts
-            return GaveUpError(
-                self.node.address, place.child.node.address, used, incarnation.error
-            )
-        for other in reversed(self._concerned(found)):
-            await self._stop(other, f"{place.child.node.address} ended")
-        delay = self._spec.backoff.delay(attempt, jitter=self._world.random.random())
-        self._pending[found] = trio.current_time() + delay.total_seconds()
-        place.child.node.enter(State.RESTARTING, f"in {delay.total_seconds():.3f} s")
+        attempt = self._crashes.count(trio.current_time())
+        if attempt > most:
+            return GaveUpError(self.address, child.address, most, child.error)
+        for other in reversed(self._concerned(child)):
+            await self._stop(other, f"{child.address} ended")
+        delay = self.spec.backoff.delay(attempt, jitter=self.world.random.random()).total_seconds()
+        child.enter(State.RESTARTING, f"in {delay:.3f} s")
+        nursery.start_soon(self._restart_later, child, delay)
         return None
 
-    async def _restart(self, nursery: trio.Nursery, index: int) -> None:
+    async def _restart_later(self, child: Place[Any], delay: float) -> None:
+        life = child.scope
+        await trio.sleep(delay)
+        if child.scope is life:  # no sibling's restart started it meanwhile
+            self._tell(child)
+
+    async def _restart(self, nursery: trio.Nursery, child: Place[Any]) -> None:
         await trio.lowlevel.checkpoint()
-        for place in self._concerned(index):
-            self._pending.pop(self._places.index(place), None)
-        for place in self._concerned(index):
-            if place.incarnation is not None or self._stopping is not None:
+        for each in self._concerned(child):
+            if each.living or each in self._todo or self.stopping is not None:
                 continue
-            if place.restart is Restart.TEMPORARY:
-                place.child.retire("a sibling took it down")
+            if each.spec.restart is Restart.TEMPORARY:
+                each.retire("a sibling took it down")
                 continue
-            started = await self._start(nursery, place)
-            if not started.ready:
-                return  # its end is in the queue, and counts like any other
+            await self._start(nursery, each)
+            if not each.ready:
+                return  # its end is among what is to do, and counts like any other
 
-    def _concerned(self, index: int) -> tuple[Place, ...]:
-        match self._spec.strategy:
-            case Strategy.ONE_FOR_ONE:
-                return self._places[index : index + 1]
-            case Strategy.ONE_FOR_ALL:
-                return self._places
-            case Strategy.REST_FOR_ONE:
-                return self._places[index:]
+    def _concerned(self, child: Place[Any]) -> tuple[Place[Any], ...]:
+        if self.spec.strategy is Strategy.ONE_FOR_ONE:
+            return (child,)
+        rest = self.spec.strategy is Strategy.REST_FOR_ONE
+        return self._places[self._places.index(child) if rest else 0 :]
 
-    async def _stop(self, place: Place, reason: str) -> None:
+    async def _stop(self, child: Place[Any], reason: str) -> None:
         await trio.lowlevel.checkpoint()
-        incarnation, place.incarnation = place.incarnation, None
-        if incarnation is not None and not incarnation.ended.is_set():
-            await incarnation.stop(reason, place.shutdown)
+        if child in self._todo:
+            self._todo.remove(child)  # it ended by itself meanwhile, which matters no more
+        if child.living:
+            await child.stop(reason, child.spec.shutdown)
 
-
-def _wants_restart(restart: Restart, error: Exception | None) -> bool:
-    return restart is Restart.PERMANENT or (restart is Restart.TRANSIENT and error is not None)
+    def _tell(self, child: Place[Any]) -> None:
+        self._todo.append(child)
+        self._news.set()
 
 
 def _alone(group: ExceptionGroup[Exception]) -> Exception:

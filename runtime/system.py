@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 import trio
 
@@ -12,12 +14,9 @@ from runtime.cell import Cell
 from runtime.clock import Clock, Random
 from runtime.directory import Directory
 from runtime.errors import UnknownAddressError
-from runtime.mailbox import Mailbox
-from runtime.observer import Observer
-from runtime.service import Service
 from runtime.specs import ActorSpec, DirectorySpec, ServiceSpec, Spec, SupervisorSpec
-from runtime.supervisor import Child, Incarnation, Place, Supervisor
-from runtime.tree import ActorSnapshot, Subscription, World
+from runtime.supervisor import Place, Service, Supervisor
+from runtime.tree import ActorSnapshot, Observer, Subscription, World
 
 
 class System:
@@ -27,9 +26,8 @@ class System:
         self, root: SupervisorSpec, *, clock: Clock, random: Random, observer: Observer
     ) -> None:
         self._world = World(clock=clock, random=random, observer=observer)
-        self._mailboxes: dict[str, Mailbox] = {}
-        self._directories: dict[str, Directory] = {}
-        self._root = Incarnation(self._supervisor(root, "").child, math.inf, lambda _: None)
+        self._places: dict[str, Place[Any]] = {}
+        self._root = self._grow(root, "")
         self._ran = False
         self._over = trio.Event()
 
@@ -55,11 +53,11 @@ class System:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._root.live, name="/")
-                await self._root.settled.wait()
+                await self._root.changed.wait()
                 if self._root.ready:
                     task_status.started()
         finally:
-            self._supervised.retire("the system stopped")
+            self._root.retire("the system stopped")
             self._over.set()
         if self._root.error is not None and self._root.stopping is None:
             raise self._root.error
@@ -88,9 +86,10 @@ class System:
         Raises:
             UnknownAddressError: there is no such actor.
         """
-        if address not in self._mailboxes:
-            raise UnknownAddressError(address)
-        return ActorRef(self._mailboxes[address])
+        place = self._places.get(address)
+        if not isinstance(place, Cell):
+            raise UnknownAddressError(address, "is no actor")
+        return place.mailbox
 
     def directory(self, name: str) -> Directory:
         """The directory at the address ``name``, or the only one whose last part is ``name``.
@@ -98,11 +97,10 @@ class System:
         Raises:
             UnknownAddressError: there is none, or more than one.
         """
-        found = [
-            each for at, each in self._directories.items() if name in {at, at.rpartition("/")[2]}
-        ]
+        directories = (each for each in self._places.values() if isinstance(each, Directory))
+        found = [each for each in directories if name in {each.address, each.spec.name}]
         if len(found) != 1:
-            raise UnknownAddressError(name)
+            raise UnknownAddressError(name, "is no directory, or more than one")
         return found[0]
 
     def snapshot(self, *, under: str = "/") -> tuple[ActorSnapshot, ...]:
@@ -112,42 +110,38 @@ class System:
         """
         now = trio.current_time()
         return tuple(
-            place for place in self._supervised.snapshots(now) if place.address.startswith(under)
+            place.snapshot(now) for place in _walk(self._root) if place.address.startswith(under)
         )
 
-    def subscribe(self, *, capacity: int = 1024) -> Subscription:
-        """A feed of state changes, from the moment its ``with`` block is entered."""
-        return Subscription(self._world.readers, capacity)
+    @contextmanager
+    def subscribe(self, *, capacity: int = 1024) -> Iterator[Subscription]:
+        """A feed of the state changes during the ``with`` block."""
+        feed = Subscription(capacity)
+        self._world.readers.add(feed)
+        try:
+            yield feed
+        finally:
+            self._world.readers.discard(feed)
 
-    def _place(self, spec: Spec, parent: str) -> Place:
-        address = f"{parent}/{spec.name}"
+    def _grow(self, spec: Spec, address: str) -> Place[Any]:
+        place: Place[Any]
         match spec:
             case SupervisorSpec():
-                return self._supervisor(spec, address)
+                children = tuple(
+                    self._grow(child, f"{address}/{child.name}") for child in spec.children
+                )
+                place = Supervisor(self._world, address or "/", spec, children)
             case ActorSpec():
-                mailbox = Mailbox(address, capacity=spec.mailbox, control=spec.control)
-                self._mailboxes[address] = mailbox
-                return _place(Cell(self._world, mailbox, spec.create, spec.cleanup), spec)
+                place = Cell(self._world, address, spec, spec.create)
             case ServiceSpec():
-                return _place(Service(self._world, address, spec), spec)
+                place = Service(self._world, address, spec)
             case DirectorySpec():
-                directory = self._directories[address] = Directory(self._world, address, spec)
-                return _place(directory, spec)
-
-    def _supervisor(self, spec: SupervisorSpec, address: str) -> Place:
-        places = tuple(self._place(child, address) for child in spec.children)
-        supervisor = Supervisor(self._world, address or "/", spec, places)
-        if not address:
-            self._supervised: Supervisor = supervisor
-        return Place(
-            child=supervisor, restart=spec.restart, startup=math.inf, shutdown=spec.shutdown
-        )
+                place = Directory(self._world, address, spec)
+        self._places[address] = place
+        return place
 
 
-def _place(child: Child, spec: ActorSpec | ServiceSpec | DirectorySpec) -> Place:
-    return Place(
-        child=child,
-        restart=spec.restart,
-        startup=spec.startup.total_seconds(),
-        shutdown=spec.shutdown,
-    )
+def _walk(place: Place[Any]) -> Iterator[Place[Any]]:
+    yield place
+    for child in place.children:
+        yield from _walk(child)

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections import deque
 from datetime import datetime, timedelta
 from enum import StrEnum
-from types import TracebackType
+from typing import Protocol
 
 import trio
-from attrs import frozen
+from attrs import define, field, frozen
 
 from runtime.clock import Clock, Random
 from runtime.errors import GaveUpError
 from runtime.mailbox import MailboxStatistics
-from runtime.observer import Observer
 
 
 class State(StrEnum):
@@ -58,29 +57,54 @@ class Change:
     reason: str
 
 
+class Observer(Protocol):
+    """Hears what happens in the tree, at once and in order. The runtime never logs; an observer may.
+
+    The callbacks run between two steps of the actors: they must be quick and must not raise. An error
+    that one raises is the supervisor's crash.
+    """
+
+    def started(self, address: str, kind: str) -> None:
+        """The child at ``address`` is ready for the first time."""
+
+    def restarted(self, address: str, restarts: int) -> None:
+        """The child at ``address`` is ready again; ``restarts`` counts the times."""
+
+    def stopped(self, address: str, reason: str) -> None:
+        """The child ended without an error: by itself, or because it was told to."""
+
+    def crashed(self, address: str, error: Exception) -> None:
+        """The child ended with an error, or met one while stopping."""
+
+    def gave_up(self, address: str, error: GaveUpError) -> None:
+        """The supervisor at ``address`` used up its restarts and ended."""
+
+    def quarantined(self, address: str, retry_after: timedelta, error: Exception) -> None:
+        """A directory keeps the actor at ``address`` down for ``retry_after``."""
+
+    def discarded(self, address: str, messages: int) -> None:
+        """The actor is gone for good, and so many messages that it had accepted with it."""
+
+
+class NullObserver:
+    """Hears nothing. See ``Observer``."""
+
+    def _ignore(self, *args: object, **named: object) -> None:
+        """Nothing follows."""
+
+    started = restarted = stopped = crashed = gave_up = quarantined = discarded = _ignore
+
+
 class Subscription:
-    """A bounded feed of changes for one reader; used as ``with`` block and as asynchronous iterator.
+    """A bounded feed of changes for one reader, an asynchronous iterator.
 
     A reader that falls behind loses the oldest changes, counted in ``missed``; nobody ever waits for it.
     """
 
-    def __init__(self, readers: set[Subscription], capacity: int) -> None:
-        self._readers = readers
+    def __init__(self, capacity: int) -> None:
         self._changes: deque[Change] = deque(maxlen=capacity)
         self._news = trio.Event()
         self.missed = 0
-
-    def __enter__(self) -> Subscription:
-        self._readers.add(self)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._readers.discard(self)
 
     def __aiter__(self) -> Subscription:
         return self
@@ -99,76 +123,15 @@ class Subscription:
         self._news.set()
 
 
+@define(kw_only=True, eq=False)
 class World:
     """What all places of one tree share. ``stopping`` is the reason once the whole tree is to end."""
 
-    def __init__(self, *, clock: Clock, random: Random, observer: Observer) -> None:
-        self.clock = clock
-        self.random = random
-        self.observer = observer
-        self.readers: set[Subscription] = set()
-        self.stopping: str | None = None
-
-
-class Node:
-    """What is known of one place; tells the observer and the readers when it changes."""
-
-    __slots__ = ("_starts", "address", "kind", "last_error", "since", "state", "world")
-
-    def __init__(self, world: World, address: str, kind: str) -> None:
-        self.world = world
-        self.address = address
-        self.kind = kind
-        self.state = State.WAITING
-        self.since = world.clock.now()
-        self.last_error: str | None = None
-        self._starts = 0
-
-    @property
-    def restarts(self) -> int:
-        """How often the place was started again."""
-        return max(0, self._starts - 1)
-
-    def enter(self, state: State, reason: str = "") -> None:
-        """Change the state and tell the readers."""
-        self.state = state
-        self.since = self.world.clock.now()
-        if self.world.readers:
-            change = Change(address=self.address, state=state, at=self.since, reason=reason)
-            for reader in self.world.readers:
-                reader.publish(change)
-
-    def started(self) -> None:
-        """The child is ready."""
-        self._starts += 1
-        self.enter(State.RUNNING)
-        if self._starts == 1:
-            self.world.observer.started(self.address, self.kind)
-        else:
-            self.world.observer.restarted(self.address, self.restarts)
-
-    def ended(self, error: Exception | None, reason: str) -> None:
-        """The child ended; None means without an error."""
-        if error is None:
-            self.enter(State.STOPPED, reason)
-            self.world.observer.stopped(self.address, reason)
-            return
-        self.last_error = where(error)
-        self.enter(State.STOPPED, self.last_error)
-        self.world.observer.crashed(self.address, error)
-        if isinstance(error, GaveUpError):
-            self.world.observer.gave_up(self.address, error)
-
-    def snapshot(self) -> ActorSnapshot:
-        """The place as it is now, for one without a mailbox."""
-        return ActorSnapshot(
-            address=self.address,
-            kind=self.kind,
-            state=self.state,
-            since=self.since,
-            restarts=self.restarts,
-            last_error=self.last_error,
-        )
+    clock: Clock
+    random: Random
+    observer: Observer
+    readers: set[Subscription] = field(factory=set)
+    stopping: str | None = None
 
 
 def where(error: Exception) -> str:

@@ -18,9 +18,12 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import pytest
 import trio
+from alembic import command
+from sqlalchemy import Connection, create_engine
+from sqlalchemy.ext.asyncio import create_async_engine
 
-from persistence.migrate import migrate
-from persistence.opening import open_store
+from persistence.migrate import configuration, migrate
+from persistence.opening import is_postgres, open_store
 from persistence.store import Store
 
 _NUMBERS = count(1)
@@ -48,6 +51,30 @@ def execute(dsn: str, *statements: str) -> None:
             await connection.execute(statement)
 
     on_postgres(dsn, work)
+
+
+def bring_to(url: str, revision: str) -> None:
+    """Migrate an empty database of either engine so far and no further, outside trio."""
+
+    def upgrade(connection: Connection) -> None:
+        command.upgrade(configuration(connection), revision)
+
+    async def upgraded() -> None:
+        engine = create_async_engine(
+            "postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(url)
+        )
+        async with engine.begin() as connection:
+            await connection.run_sync(upgrade)
+        await engine.dispose()
+
+    if is_postgres(url):
+        with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+            runner.run(upgraded())
+        return
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        upgrade(connection)
+    engine.dispose()
 
 
 def database_url(server: str, name: str) -> str:

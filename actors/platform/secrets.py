@@ -60,6 +60,14 @@ class SecretStore(Protocol):
         """
         ...
 
+    async def open(self, row: SealedSecret) -> Secret:
+        """The secret that ``row`` keeps, which the caller has already.
+
+        Raises:
+            SecretLostError, and the others: as for ``unseal``.
+        """
+        ...
+
 
 class SecretRows(Protocol):
     """The part of ``persistence.store.Store`` that sealing needs."""
@@ -155,14 +163,18 @@ class SealedSecrets:
         row = await self._store.sealed_secret(tenant_id, secret_id)
         if row is None:
             raise SecretLostError(f"there is no secret {secret_id}")
+        return await self.open(row)
+
+    async def open(self, row: SealedSecret) -> Secret:
+        """See ``SecretStore.open``."""
         if row.expires_at is not None and row.expires_at <= self._clock.now():
-            raise SecretLostError(f"the time of secret {secret_id} is over")
-        key = await self._data_key(tenant_id, row.key_id)
-        bound_to = _bound_to(tenant_id, str(row.connection_id), row.purpose, str(row.version))
+            raise SecretLostError(f"the time of secret {row.secret_id} is over")
+        key = await self._data_key(row.tenant_id, row.key_id)
+        bound_to = _bound_to(row.tenant_id, str(row.connection_id), row.purpose, str(row.version))
         try:
             plain = AESGCM(key.value).decrypt(row.nonce, row.ciphertext, bound_to)
         except (InvalidTag, ValueError) as error:
-            raise SecretLostError(f"secret {secret_id} does not open with its key") from error
+            raise SecretLostError(f"secret {row.secret_id} does not open with its key") from error
         return Secret(value=plain)
 
     async def _data_key(self, tenant_id: str, key_id: UUID | None) -> _DataKey:

@@ -51,11 +51,15 @@ class TenantTokens:
 
 @frozen(kw_only=True)
 class MintedClaims:
-    """What a minted token says besides the tenant. ERIS lets in a scope that contains ``admin``."""
+    """What a minted token says besides the tenant. ERIS lets in a scope that contains ``admin``.
+
+    ``audience`` None: the claim is left out, as M35 and EPC-4 expect none, and a library that is told to expect none
+    refuses a token that has one.
+    """
 
     service: str
     issuer: str
-    audience: str
+    audience: str | None
     key_id: str
     scope: tuple[str, ...] = ("admin",)
     roles: tuple[str, ...] = ()
@@ -86,7 +90,7 @@ class MintedTokens:
         payload = {
             "kid": claims.key_id,
             "iss": claims.issuer,
-            "aud": claims.audience,
+            **({} if claims.audience is None else {"aud": claims.audience}),
             "sub": f"{tenant_id}:{claims.service}",
             "tenant_id": tenant_id,
             "scope": list(claims.scope),

@@ -10,23 +10,42 @@ from datetime import datetime, timedelta
 
 from attrs import frozen
 
-from adapters.contract import Action, Delivery, Plan, Request, Secret, Signal
-from adapters.github import access, actions, events, plans, webhooks
-from adapters.manifest import Category, Manifest, ProviderStatus
+from adapters.capabilities import Allowance, AuthorizationServer, Wanted
+from adapters.contract import Action, Delivery, Plan, Request, Response, Secret, Signal
+from adapters.credentials import AppKey, Credentials, GrantPlan, check
+from adapters.github import (
+    access,
+    actions,
+    apps,
+    events,
+    hooks,
+    limits,
+    login,
+    permissions,
+    plans,
+    requests,
+    webhooks,
+)
+from adapters.github.settings import GitHubSettings
+from adapters.manifest import AuthMethod, Category, Manifest, ProviderStatus
 
 MANIFEST = Manifest(
     provider_id="github",
     name="GitHub",
     category=Category.SCM,
     status=ProviderStatus.BETA,
-    api_version=plans.API_VERSION,
+    api_version=requests.API_VERSION,
     adapter_version="1.0.0",
     base_url="https://api.github.com",
     body_limit_bytes=webhooks.BODY_LIMIT_BYTES,
     event_kinds=events.EVENT_KINDS,
     signal_types=events.SIGNALS,
     actions=actions.ACTIONS,
-    scopes=access.SCOPES,
+    scopes=permissions.SCOPES,
+    auth_methods=(AuthMethod.TOKEN, AuthMethod.OAUTH2, AuthMethod.APP),
+    settings=GitHubSettings,
+    limits=limits.LIMITS,
+    at_once=limits.AT_ONCE,
     look_up=True,
     # GitHub gives a request up after ten seconds; the rest is for replicas that lag behind.
     effect_horizon=timedelta(seconds=60),
@@ -59,13 +78,39 @@ class GitHub:
         """See ``Actions.plan``."""
         return plans.plan(action)
 
-    def probe(self) -> Plan:
+    def probe(self, settings: bytes = b"{}", *, granted: tuple[str, ...] = ()) -> Plan:
         """See ``Adapter.probe``."""
-        return access.probe()
+        return access.probe(settings, granted=granted)
 
     def authorise(self, request: Request, *, token: Secret) -> Request:
         """See ``Adapter.authorise``."""
         return access.authorise(request, token=token)
+
+    def allowance(self, response: Response) -> Allowance | None:
+        """See ``Allowances.allowance``."""
+        return limits.allowance(response)
+
+    def check_credentials(self, credentials: Credentials) -> None:
+        """See ``CredentialsCheck.check_credentials``."""
+        check(credentials, methods=self.manifest.auth_methods)
+        if isinstance(credentials, AppKey):
+            apps.check_key(credentials)
+
+    def authorization_server(self, base_url: str) -> AuthorizationServer:
+        """See ``Login.authorization_server``."""
+        return login.authorization_server(base_url)
+
+    def app_grant(self, key: AppKey, *, now: datetime) -> GrantPlan:
+        """See ``Apps.app_grant``."""
+        return apps.app_grant(key, now=now)
+
+    def subscribe(self, wanted: Wanted) -> Plan:
+        """See ``Subscriptions.subscribe``."""
+        return hooks.subscribe(wanted)
+
+    def unsubscribe(self, wanted: Wanted) -> Plan:
+        """See ``Subscriptions.unsubscribe``."""
+        return hooks.unsubscribe(wanted)
 
 
 ADAPTER = GitHub()

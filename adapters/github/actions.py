@@ -1,177 +1,250 @@
-"""What can be asked of GitHub, and when it is asked rightly."""
+"""What can be asked of GitHub, and when it is asked rightly: the canonical actions within GitHub's own limits."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
-import orjson
-from attrs import frozen
-
+from adapters import canonical, canonical_payloads as payloads, canonical_targets as targets
 from adapters.contract import Action
+from adapters.document import Document
 from adapters.errors import ActionError
-
-COMMENT_ON_PR = "comment_on_pr"
-COMMENT_ON_ISSUE = "comment_on_issue"
-CREATE_ISSUE = "create_issue"
-ACTIONS = (COMMENT_ON_ISSUE, COMMENT_ON_PR, CREATE_ISSUE)
+from adapters.github.checks import CheckRun, Status
+from adapters.github.editing import IssueEdit
+from adapters.github.effects import Comment, NewIssue, Review, marked
 
 MAX_BODY = 65_536
 MAX_TITLE = 256
+_MAX_SUMMARY = 65_535
+_MAX_MESSAGE_BYTES = 65_536
+_MAX_DESCRIPTION = 140
+_MAX_CONTEXT = 255
+_COMMIT_LENGTH = 40
 _MAX_LABEL = 50
-_MAX_LABELS = 100
 _MAX_ASSIGNEES = 10
-_MAX_NUMBER = 2**31 - 1
-_MARKER = "<!-- zeroui-action:"
-_SUBJECT = {COMMENT_ON_PR: "pr_number", COMMENT_ON_ISSUE: "issue_number"}
-_ACTION_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
 _OWNER = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,99}")
 _REPOSITORY = re.compile(r"[0-9A-Za-z._-]{1,100}")
+_IN_LINK = re.compile(r"[\\`*_\[\]<>]")
+_ESCAPED = r"\\\g<0>"
 
-_Fields: TypeAlias = Mapping[str, Any]
-
-
-@frozen(kw_only=True)
-class Comment:
-    """A comment to make on an issue or a pull request; to GitHub they are one."""
-
-    repository: str
-    number: int
-    body: str
+Asked: TypeAlias = Comment | NewIssue | IssueEdit | Review | CheckRun | Status
 
 
-@frozen(kw_only=True)
-class NewIssue:
-    """An issue to create."""
-
-    repository: str
-    title: str
-    body: str
-    labels: tuple[str, ...]
-    assignees: tuple[str, ...]
-
-
-def marker(action_id: str) -> str:
-    """The hidden text by which an effect of this action is found again; GitHub does not show it."""
-    return f"{_MARKER}{action_id} -->"
-
-
-def marked(body: str, action_id: str) -> str:
-    """The body as it is sent."""
-    return f"{body}\n\n{marker(action_id)}" if body else marker(action_id)
-
-
-def read_action(action: Action) -> Comment | NewIssue:
+def read_action(action: Action) -> Asked:
     """Check the action whole, and say what it asks for.
 
     Raises:
         ActionError: with the field that is wrong.
     """
-    if action.canonical_type not in ACTIONS:
-        raise ActionError(f"must be one of {', '.join(ACTIONS)}", field="canonical_type")
-    if not _ACTION_ID.fullmatch(action.action_id):
-        raise ActionError("must be letters, digits and hyphens", field="action_id")
-    if action.canonical_type == CREATE_ISSUE:
-        return _new_issue(action)
-    return _comment(action, _SUBJECT[action.canonical_type])
+    target, payload = canonical.check(action)
+    reader = _READERS.get(action.canonical_type)
+    if reader is None:
+        raise ActionError(f"GitHub can only {', '.join(ACTIONS)}", field="canonical_type")
+    return reader(action.action_id, target, payload)
 
 
 def target_key(action: Action) -> str:
-    """See ``Actions.target_key``: one conversation, or the issue list of a repository.
+    """See ``Actions.target_key``: one conversation, one commit, or the issue list of a repository.
 
     Raises:
         ActionError: as ``read_action``.
     """
-    asked = read_action(action)
-    repository = asked.repository.lower()
-    return f"{repository}#{asked.number}" if isinstance(asked, Comment) else f"{repository}/issues"
+    return read_action(action).target_key
 
 
-def _comment(action: Action, subject: str) -> Comment:
-    target = _object(action.target, "target", required={"repository", subject})
-    payload = _object(action.payload, "payload", required={"body"})
-    number = target[subject]
-    if isinstance(number, bool) or not isinstance(number, int) or not 0 < number <= _MAX_NUMBER:
-        raise ActionError("must be a positive whole number", field=f"target.{subject}")
-    body = _text(payload["body"], "payload.body", limit=MAX_BODY - _room(action))
-    return Comment(repository=_repository(target), number=number, body=_unmarked(body))
-
-
-def _new_issue(action: Action) -> NewIssue:
-    target = _object(action.target, "target", required={"repository"})
-    payload = _object(
-        action.payload, "payload", required={"title"}, allowed={"body", "labels", "assignees"}
-    )
-    body = payload.get("body")
-    if body is not None:
-        body = _text(body, "payload.body", limit=MAX_BODY - _room(action))
-    title = _text(payload["title"], "payload.title", limit=MAX_TITLE)
-    labels = _texts(payload, "labels", at_most=_MAX_LABELS)
-    assignees = _texts(payload, "assignees", at_most=_MAX_ASSIGNEES)
-    for index, login in enumerate(assignees):
-        if not _OWNER.fullmatch(login):
-            raise ActionError("is no login", field=f"payload.assignees[{index}]")
+def _create_issue(action_id: str, target: targets.Tracker, payload: payloads.NewIssue) -> NewIssue:
     return NewIssue(
-        repository=_repository(target),
-        title=title,
-        body=_unmarked(body or ""),
-        labels=labels,
-        assignees=assignees,
+        action_id=action_id,
+        repository=_repository(target.repository, instead_of="project"),
+        title=_within(payload.title, "payload.title", MAX_TITLE),
+        body=_body(payload.body or "", action_id),
+        labels=_labels(payload.labels, "labels"),
+        assignees=_assignees(payload.assignees),
+        issue_type=payload.issue_type,
     )
 
 
-def _object(
-    body: bytes, name: str, *, required: Set[str], allowed: Set[str] = frozenset()
-) -> _Fields:
-    try:
-        fields = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        fields = None
-    if not isinstance(fields, dict):
-        raise ActionError("must be a JSON object", field=name)
-    for unknown in sorted(set(fields) - required - allowed):
-        raise ActionError("is not known", field=f"{name}.{unknown[:100]}")
-    for missing in sorted(required - set(fields)):
-        raise ActionError("is missing", field=f"{name}.{missing}")
-    return fields
+def _update_issue(
+    action_id: str, target: targets.Issue, payload: payloads.IssueChange
+) -> IssueEdit:
+    repository, number = _issue(target)
+    title, body, assignees = payload.title, payload.body, payload.assignees
+    return IssueEdit(
+        action_id=action_id,
+        repository=repository,
+        number=number,
+        title=None if title is None else _within(title, "payload.title", MAX_TITLE),
+        body=None if body is None else _body(body, action_id),
+        state=payload.state,
+        labels=None if payload.labels is None else _labels(payload.labels, "labels"),
+        add_labels=_labels(payload.add_labels or (), "add_labels"),
+        remove_labels=_labels(payload.remove_labels or (), "remove_labels"),
+        assignees=None if assignees is None else _assignees(assignees),
+    )
 
 
-def _repository(target: _Fields) -> str:
-    value = target["repository"]
-    owner, _, name = value.partition("/") if isinstance(value, str) else ("", "", "")
-    # "." and ".." would climb in the path of the URL.
-    if not _OWNER.fullmatch(owner) or not _REPOSITORY.fullmatch(name) or name in (".", ".."):
+def _comment_on_issue(action_id: str, target: targets.Issue, payload: payloads.Comment) -> Comment:
+    (repository, number), body = _issue(target), _body(payload.body, action_id)
+    return Comment(action_id=action_id, repository=repository, number=number, body=body)
+
+
+def _comment_on_pr(
+    action_id: str, target: targets.PullRequest, payload: payloads.Comment
+) -> Comment:
+    repository, body = _repository(target.repository), _body(payload.body, action_id)
+    return Comment(action_id=action_id, repository=repository, number=target.pr_number, body=body)
+
+
+def _review_pr(action_id: str, target: targets.PullRequest, payload: payloads.Review) -> Review:
+    return Review(
+        action_id=action_id,
+        repository=_repository(target.repository),
+        number=target.pr_number,
+        event=payload.verdict.upper(),
+        body=_body(payload.body, action_id),
+        comments=tuple(
+            {
+                "path": comment.path,
+                "line": comment.line,
+                "side": "RIGHT",
+                "body": _within(comment.body, f"payload.comments[{index}].body", MAX_BODY),
+            }
+            for index, comment in enumerate(payload.comments)
+        ),
+        commit=None if payload.commit is None else _commit(payload.commit, "payload.commit"),
+    )
+
+
+def _annotate_commit(
+    action_id: str, target: targets.CommitPlace, payload: payloads.Annotations
+) -> CheckRun:
+    # Each once: two requests with the same annotations could not be told apart.
+    listed = {one: _annotation(index, one) for index, one in enumerate(payload.annotations)}
+    return CheckRun(
+        action_id=action_id,
+        repository=_repository(target.repository),
+        commit=_commit(target.commit, "target.commit"),
+        name=payload.name,
+        conclusion=payload.conclusion,
+        title=payload.title,
+        summary=_within(payload.summary, "payload.summary", _MAX_SUMMARY),
+        annotations=tuple(listed.values()),
+        url=payload.url,
+    )
+
+
+def _annotation(index: int, annotation: payloads.Annotation) -> Document:
+    if len(annotation.message.encode()) > _MAX_MESSAGE_BYTES:
+        message = f"is longer than GitHub's {_MAX_MESSAGE_BYTES} bytes"
+        raise ActionError(message, field=f"payload.annotations[{index}].message")
+    return {
+        "path": annotation.path,
+        "start_line": annotation.line,
+        "end_line": annotation.line,
+        "annotation_level": annotation.level,
+        "message": annotation.message,
+    }
+
+
+def _set_commit_status(
+    _action_id: str, target: targets.CommitPlace, payload: payloads.CommitStatus
+) -> Status:
+    description = payload.description
+    if description is not None:
+        description = _within(description, "payload.description", _MAX_DESCRIPTION)
+    return Status(
+        repository=_repository(target.repository),
+        commit=_commit(target.commit, "target.commit"),
+        state=payload.state,
+        context=payload.context,
+        description=description,
+        url=payload.url,
+    )
+
+
+def _add_link(
+    action_id: str, target: targets.Linkable, payload: payloads.Link
+) -> Comment | Status:
+    """A comment with the link; on a commit, where a comment would need leave to write code, a status that leads there."""
+    repository = _repository(target.repository, instead_of="issue_key")
+    if target.commit is not None:
+        return Status(
+            repository=repository,
+            commit=_commit(target.commit, "target.commit"),
+            state=payloads.StatusState.SUCCESS,
+            context=_within(f"link/{payload.title}", "payload.title", _MAX_CONTEXT),
+            description=None,
+            url=payload.url,
+        )
+    return Comment(
+        action_id=action_id,
+        repository=repository,
+        number=target.issue_number or target.pr_number or 0,
+        body=f"[{_IN_LINK.sub(_ESCAPED, payload.title)}](<{payload.url}>)",
+    )
+
+
+_READERS: Mapping[str, Callable[[str, Any, Any], Asked]] = MappingProxyType(
+    {
+        "add_link": _add_link,
+        "annotate_commit": _annotate_commit,
+        "comment_on_issue": _comment_on_issue,
+        "comment_on_pr": _comment_on_pr,
+        "create_issue": _create_issue,
+        "review_pr": _review_pr,
+        "set_commit_status": _set_commit_status,
+        "update_issue": _update_issue,
+    }
+)
+ACTIONS = tuple(_READERS)
+
+
+def _issue(target: targets.Issue) -> tuple[str, int]:
+    return _repository(target.repository, instead_of="issue_key"), target.issue_number or 0
+
+
+def _repository(value: str | None, *, instead_of: str = "") -> str:
+    if value is None:
+        raise ActionError("GitHub wants a repository instead", field=f"target.{instead_of}")
+    owner, _, name = value.partition("/")
+    if not _OWNER.fullmatch(owner) or not _REPOSITORY.fullmatch(name):
         raise ActionError("must be owner/name", field="target.repository")
-    return f"{owner}/{name}"
-
-
-def _text(value: object, field: str, *, limit: int) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise ActionError("must be a non-empty string", field=field)
-    if len(value) > limit:
-        raise ActionError(f"is longer than {limit} characters", field=field)
     return value
 
 
-def _texts(payload: _Fields, name: str, *, at_most: int) -> tuple[str, ...]:
-    values = payload.get(name)
-    if values is None:
-        return ()
-    if not isinstance(values, list) or len(values) > at_most:
-        raise ActionError(f"must be a list of at most {at_most}", field=f"payload.{name}")
-    return tuple(
-        _text(value, f"payload.{name}[{index}]", limit=_MAX_LABEL)
-        for index, value in enumerate(values)
-    )
+def _commit(value: str, field: str) -> str:
+    if len(value) != _COMMIT_LENGTH:
+        raise ActionError(f"GitHub's hashes have {_COMMIT_LENGTH} digits", field=field)
+    return value
 
 
-def _unmarked(body: str) -> str:
-    # A body that carries a marker could be taken for the effect of another action.
-    if _MARKER in body:
-        raise ActionError("holds a marker of ours", field="payload.body")
-    return body
+def _within(text: str, field: str, limit: int) -> str:
+    if len(text) > limit:
+        raise ActionError(f"is longer than GitHub's {limit} characters", field=field)
+    return text
 
 
-def _room(action: Action) -> int:
-    return len(marked("x", action.action_id)) - 1
+def _body(text: str, action_id: str) -> str:
+    ours = len(marked("x", action_id)) - 1
+    if len(text) + ours > MAX_BODY:
+        message = f"is longer than GitHub's {MAX_BODY} characters, of which we need {ours}"
+        raise ActionError(message, field="payload.body")
+    return text
+
+
+def _labels(labels: tuple[str, ...], name: str) -> tuple[str, ...]:
+    for index, label in enumerate(labels):
+        _within(label, f"payload.{name}[{index}]", _MAX_LABEL)
+    return labels
+
+
+def _assignees(logins: tuple[str, ...]) -> tuple[str, ...]:
+    if len(logins) > _MAX_ASSIGNEES:
+        message = f"are more than GitHub's {_MAX_ASSIGNEES}"
+        raise ActionError(message, field="payload.assignees")
+    for index, login in enumerate(logins):
+        if not _OWNER.fullmatch(login):
+            raise ActionError("is no login of GitHub", field=f"payload.assignees[{index}]")
+    return logins

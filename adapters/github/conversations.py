@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 
 from adapters.document import Document, find, instant, optional
+from adapters.github import event_keys
 from adapters.github.facts import (
     Facts,
     action_of,
@@ -19,16 +21,21 @@ from adapters.github.facts import (
     text,
 )
 
+_TIMES_OF_PR: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "opened": ("pull_request.created_at",),
+        "closed": ("pull_request.merged_at", "pull_request.closed_at"),
+    }
+)
+_TIMES_OF_ISSUE: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"opened": ("issue.created_at",), "closed": ("issue.closed_at",)}
+)
+
 
 def pull_request(document: Document) -> Facts:
     """``pull_request``: every action carries the whole pull request."""
     merged = (
         action_of(document) == "closed" and optional(document, "pull_request.merged", bool) is True
-    )
-    ending = (
-        ("pull_request.merged_at", "pull_request.closed_at")
-        if action_of(document) == "closed"
-        else ()
     )
     pr = needed_number(document, "pull_request.number")
     extra = {
@@ -53,8 +60,12 @@ def pull_request(document: Document) -> Facts:
         extra,
         variant="merged" if merged else "",
         occurred_at=first_instant(
-            document, *ending, "pull_request.updated_at", "pull_request.created_at"
+            document,
+            *_TIMES_OF_PR.get(action_of(document), ()),
+            "pull_request.updated_at",
+            "pull_request.created_at",
         ),
+        event_key=event_keys.of_pull_request(document),
     )
 
 
@@ -101,10 +112,11 @@ def review_comment(document: Document) -> Facts:
 
 def issue(document: Document) -> Facts:
     """``issues``: every action carries the whole issue."""
-    closing = ("issue.closed_at",) if action_of(document) == "closed" else ()
+    times = _TIMES_OF_ISSUE.get(action_of(document), ())
     key = key_of(document, needed_number(document, "issue.number"))
     return Facts(
-        occurred_at=first_instant(document, *closing, "issue.updated_at", "issue.created_at"),
+        occurred_at=first_instant(document, *times, "issue.updated_at", "issue.created_at"),
+        event_key=event_keys.of_issue(document),
         payload={
             **_issue(document),
             "body": text(document, "issue.body"),
@@ -131,6 +143,7 @@ def issue_comment(document: Document) -> Facts:
     return Facts(
         variant="pr" if on_pr else "",
         occurred_at=_comment_time(document),
+        event_key=event_keys.of_comment(document),
         pr_number=subject if on_pr else None,
         payload={**about, **comment, "changed": changed(document)},
         keys={("pr_key" if on_pr else "issue_key"): key, "comment_id": comment["comment_id"]},
@@ -159,11 +172,13 @@ def _about_pr(
     *,
     occurred_at: datetime | None,
     variant: str = "",
+    event_key: str | None = None,
     keys: Mapping[str, object] | None = None,
 ) -> Facts:
     return Facts(
         variant=variant,
         occurred_at=occurred_at,
+        event_key=event_key,
         branch=optional(document, "pull_request.head.ref", str),
         commit=optional(document, "pull_request.head.sha", str),
         pr_number=pr,
@@ -213,4 +228,6 @@ def _comment(document: Document) -> dict[str, object]:
 
 
 def _comment_time(document: Document) -> datetime | None:
-    return first_instant(document, "comment.updated_at", "comment.created_at")
+    # A poll finds a comment later than it was made, perhaps after it was edited.
+    made = ("comment.created_at",) if action_of(document) == "created" else ()
+    return first_instant(document, *made, "comment.updated_at", "comment.created_at")

@@ -28,11 +28,12 @@ class Facts:
     """What the reading of one event found.
 
     ``variant`` picks the signal type where event and action do not (see ``events.SIGNAL_OF``). ``occurred_at``
-    None: the payload has no time of its own for this. None values in ``payload`` and ``keys`` are left out.
+    None: the payload has no time of its own for this. ``event_key``: see ``event_keys``. None values in ``payload`` and ``keys`` are left out.
     """
 
     variant: str = ""
     occurred_at: datetime | None = None
+    event_key: str | None = None
     branch: str | None = None
     commit: str | None = None
     pr_number: int | None = None
@@ -67,6 +68,7 @@ def signal(
         resource=_resource(facts, repository),
         payload=_compact(payload),
         canonical_keys=_compact(keys),
+        event_key=facts.event_key,
     )
 
 
@@ -131,8 +133,13 @@ def needed_number(document: Document, path: str) -> int:
     return value
 
 
-def names(document: Document, path: str, *, of: str) -> list[str]:
-    """The names in a list of objects (labels, people), at most 50; ``of`` is where the name is in each."""
+def names(document: Document, path: str, *, of: str) -> list[str] | None:
+    """The names in a list of objects (labels, people), at most 50; ``of`` is where the name is in each.
+
+    None where the document does not say; that is not to say that there are none.
+    """
+    if find(document, path) is None:
+        return None
     return [
         name
         for item in objects(document, path)[:MAX_LISTED]

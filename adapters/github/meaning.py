@@ -6,12 +6,13 @@ docs.github.com, "Rate limits for the REST API" and "Troubleshooting the REST AP
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from adapters import answers
-from adapters.contract import Later, Outcome, Refused, Request, Response
+from adapters.contract import Later, Refused, Request, Response
 from adapters.document import Document, bounded, objects, optional, parse
 from adapters.errors import PayloadError
+from adapters.github import limits
 from adapters.redaction import redact_text
 
 _SECONDARY = re.compile(
@@ -21,7 +22,7 @@ _SECONDARY_WAIT = timedelta(seconds=60)
 _MAX_MESSAGE = 300
 
 
-def ending(response: Response, *, request: Request) -> Outcome | None:
+def ending(response: Response, *, request: Request) -> answers.Ending | None:
     """How the plan ends with this answer, or None where it goes on; see ``answers.ending``."""
     said = message(response)
     limited = _limited(response, said)
@@ -71,16 +72,17 @@ def _limited(response: Response, said: str) -> Later | None:
     asked = answers.retry_after(response)
     if response.status == 403 and not exhausted and asked is None and not _SECONDARY.search(said):
         return None
-    wait = asked or (_until_reset(response) if exhausted else None) or _SECONDARY_WAIT
+    # Where both are said, both hold.
+    wishes = [wish for wish in (asked, _until_reset(response) if exhausted else None) if wish]
+    wait = max(wishes, default=_SECONDARY_WAIT)
     return Later(reason=f"{response.status}: {said or 'rate limited'}", retry_after=wait)
 
 
 def _until_reset(response: Response) -> timedelta | None:
-    reset, now = response.header("x-ratelimit-reset") or "", answers.answered_at(response)
-    if now is None or not (reset.isascii() and reset.isdigit() and len(reset) <= 11):
+    resets_at, now = limits.reset(response), answers.answered_at(response)
+    if now is None or resets_at is None:
         return None
-    wait = datetime.fromtimestamp(int(reset), UTC) - now
-    return min(max(wait, timedelta(seconds=1)), answers.MAX_RETRY_AFTER)
+    return min(max(resets_at - now, timedelta(seconds=1)), answers.MAX_RETRY_AFTER)
 
 
 def _forbidden(response: Response, said: str) -> Refused:

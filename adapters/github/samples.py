@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import orjson
 
-from adapters.github.world import stamp
+from adapters.github.requests import stamp
 
 Fields: TypeAlias = dict[str, Any]
 Make: TypeAlias = Callable[[str, int, datetime], Fields]

@@ -15,8 +15,12 @@ from attrs import evolve
 from adapters.contract import Headers, Request, Response
 from adapters.errors import PayloadError
 from adapters.faults import Fault, failing
-from adapters.github import routes
-from adapters.github.world import Allowance, Token, World
+from adapters.github import routes, simulator_controls as controls, simulator_endpoints
+from adapters.github.simulator_apps import AppServer
+from adapters.github.simulator_hooks import HookShelf
+from adapters.github.simulator_login import LoginServer
+from adapters.github.simulator_permissions import refusal
+from adapters.github.world import Allowance, Token, World, told
 from adapters.simulation import CONTROL, Reply, Seen, Stage, as_json
 
 _VERSIONS = ("2022-11-28", "2026-03-10")
@@ -46,6 +50,12 @@ class GitHub:
         self._base_url = base_url
         self._hourly_limit = hourly_limit
         self._allowances: dict[bytes, Allowance] = {}
+        self.login_server = LoginServer(world=self.world)
+        self.app_server = AppServer(world=self.world)
+        self.hook_shelf = HookShelf()
+        self._scene = controls.Scene(
+            login=self.login_server, apps=self.app_server, hooks=self.hook_shelf
+        )
         self._stage = Stage(self._perform)
 
     @property
@@ -89,11 +99,23 @@ class GitHub:
             case "GET", "/_sim/issues":
                 titles = self.issues(query.get("repository", ""), now=now)
                 return as_json(200, {"count": len(titles), "issues": titles})
+            case "GET", "/_sim/repository":
+                self._stage.settle(now)
+                found = self.world.named(query.get("repository", ""))
+                return as_json(200, told(found)) if found else routes.not_found()
             case _:
-                return self._stage.control(request)
+                return controls.answer(self._scene, request, now=now) or self._stage.control(
+                    request
+                )
 
     def _perform(self, request: Request, now: datetime) -> Response:
-        token = self._token(request)
+        own = self.login_server.answer(request, now=now) or self.app_server.answer(
+            request, path=self._path(request), now=now
+        )
+        return own or self._limited(request, now)
+
+    def _limited(self, request: Request, now: datetime) -> Response:
+        token = self._token(request, now)
         allowance = self._allowances.setdefault(
             token.secret.value if token else b"", Allowance(limit=self._hourly_limit)
         )
@@ -118,16 +140,21 @@ class GitHub:
             now=now,
         )
         try:
-            return routes.answer(call)
+            return (
+                refusal(call) or self.hook_shelf.answer(call) or simulator_endpoints.answer(call)
+            )
         except PayloadError as error:
             return as_json(400, {"message": "Problems parsing JSON", "detail": str(error)})
 
-    def _token(self, request: Request) -> Token | None:
+    def _token(self, request: Request, now: datetime) -> Token | None:
         given = (request.header("authorization") or "").partition(" ")
         if given[0].lower() not in ("bearer", "token"):
             return None
         sent = given[2].encode("latin-1", errors="replace")
-        return next((one for one in self.world.tokens if one.secret.value == sent), None)
+        fitting = (one for one in self.world.tokens if one.secret.value == sent)
+        return next(
+            (one for one in fitting if one.expires_at is None or now < one.expires_at), None
+        )
 
     def _path(self, request: Request) -> str:
         return urlsplit(request.url).path.removeprefix(urlsplit(self._base_url).path.rstrip("/"))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
 from attrs import define, field, frozen
 
 from adapters.contract import Secret
+from adapters.github.requests import stamp
 
 Item: TypeAlias = dict[str, Any]
 """An issue or a comment as the API shows it."""
@@ -20,17 +22,23 @@ class Token:
     """A credential that the simulated GitHub knows.
 
     ``scopes``: of a classic token; None for a fine-grained one. ``login`` None: a token of an installation.
+    ``permissions`` (``issues:write``): of one that is not classic; None: all.
     """
 
     secret: Secret
     login: str | None = "octo-bot"
     scopes: tuple[str, ...] | None = None
     writes: bool = True
+    permissions: tuple[str, ...] | None = None
+    expires_at: datetime | None = None
 
 
 @define(kw_only=True)
 class Repository:
-    """One repository and what is in it. ``issues`` holds pull requests too, as GitHub does."""
+    """One repository and what is in it. ``issues`` holds pull requests too, as GitHub does.
+
+    ``events`` and ``reviews`` are by number. A commit exists unless it is in ``missing_commits``.
+    """
 
     id: int
     full_name: str
@@ -38,6 +46,11 @@ class Repository:
     former_names: list[str] = field(factory=list)
     issues: dict[int, Item] = field(factory=dict)
     comments: dict[int, list[Item]] = field(factory=dict)
+    events: dict[int, list[Item]] = field(factory=dict)
+    reviews: dict[int, list[Item]] = field(factory=dict)
+    statuses: dict[str, list[Item]] = field(factory=dict)
+    check_runs: dict[str, list[Item]] = field(factory=dict)
+    missing_commits: set[str] = field(factory=set)
 
 
 @define(kw_only=True)
@@ -87,6 +100,7 @@ class World:
         now: datetime,
         body: str | None = None,
         labels: tuple[str, ...] = (),
+        assignees: tuple[str, ...] = (),
         is_pr: bool = False,
     ) -> Item:
         """Open an issue, or a pull request, under the next number of the repository."""
@@ -100,7 +114,8 @@ class World:
             "state": "open",
             "locked": False,
             "user": {"login": author, "type": "User"},
-            "labels": [{"name": label} for label in labels],
+            "labels": named(labels, "name"),
+            "assignees": named(assignees, "login"),
             "comments": 0,
             "created_at": stamp(now),
             "updated_at": stamp(now),
@@ -110,7 +125,30 @@ class World:
             item["pull_request"] = {"html_url": item["html_url"]}
         repository.issues[number] = item
         repository.comments[number] = []
+        repository.events[number] = []
+        repository.reviews[number] = []
         return item
+
+    def change_issue(
+        self,
+        repository: Repository,
+        number: int,
+        *,
+        name: str,
+        value: object,
+        author: str,
+        now: datetime,
+    ) -> Item:
+        """Set a field of an issue, with the events that GitHub keeps of it; without a change there are none."""
+        issue = repository.issues[number]
+        if issue[name] == value:
+            return issue
+        for event in _events(name, issue[name], value):
+            made = {"id": self.new_id(), "actor": {"login": author}, "created_at": stamp(now)}
+            repository.events[number].append({**made, **event})
+        issue[name] = value
+        issue["updated_at"] = stamp(now)
+        return issue
 
     def add_comment(
         self, repository: Repository, number: int, *, body: str, author: str, now: datetime
@@ -148,6 +186,33 @@ class Allowance:
         return allowed
 
 
-def stamp(time: datetime) -> str:
-    """A time as GitHub writes it: UTC, in whole seconds."""
-    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def named(names: Iterable[str], key: str) -> list[Item]:
+    """Labels or users, as the API lists them."""
+    return [{key: name} for name in names]
+
+
+def told(repository: Repository) -> Item:
+    """All that is in a repository, as JSON: each kind by its number or its commit."""
+    kinds = ("issues", "comments", "reviews", "events", "statuses", "check_runs")
+    return {
+        kind: {str(key): value for key, value in getattr(repository, kind).items()}
+        for kind in kinds
+    }
+
+
+def _events(name: str, before: Any, after: Any) -> Iterator[Item]:  # noqa: ANN401  (JSON)
+    if name == "state":
+        yield {"event": "closed" if after == "closed" else "reopened"}
+    elif name == "title":
+        yield {"event": "renamed", "rename": {"from": before, "to": after}}
+    elif name == "labels":
+        yield from _come_and_gone(before, after, "label", ("labeled", "unlabeled"))
+    elif name == "assignees":
+        yield from _come_and_gone(before, after, "assignee", ("assigned", "unassigned"))
+
+
+def _come_and_gone(
+    before: list[Item], after: list[Item], key: str, kinds: tuple[str, str]
+) -> Iterator[Item]:
+    yield from ({"event": kinds[0], key: one} for one in after if one not in before)
+    yield from ({"event": kinds[1], key: one} for one in before if one not in after)

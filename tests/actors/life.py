@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-import httpx
 import orjson
 import trio
 from attrs import define, field
 
-from actors.drive import Doubt, Send, drive
+from actors.drive import Doubt, Ended, drive
+from actors.pools import Pools
+from actors.pressure import Waiting
 from actors.transport import Transport
-from adapters.contract import Action, Later, Outcome, Request, Response, Secret
+from adapters.contract import Action, Later, Request, Response, Secret
 from adapters.faults import Fault
 from adapters.github import ADAPTER, MANIFEST
 from adapters.github.simulator import GitHub
 from adapters.github.world import Token
 from runtime import TrioClock
 from tests.fakes.journals import MemoryJournal
+from tests.fakes.lines import OpenLine, Send
 from tests.fakes.mortality import cut_short
 from tests.fakes.provider import Simulated
 
@@ -68,7 +70,8 @@ class Life:
     github: GitHub = field(init=False)
     journal: MemoryJournal = field(init=False)
     sends: list[Request] = field(factory=list)
-    outcomes: list[Outcome] = field(factory=list)
+    outcomes: list[Ended] = field(factory=list)
+    lines: list[OpenLine] = field(factory=list)
 
     def __attrs_post_init__(self) -> None:
         self.clock = TrioClock(EPOCH)
@@ -76,11 +79,13 @@ class Life:
         self.github = a_github(EPOCH)
         self.github.plan(*self.faults)
 
-    async def run(self, send: Send | None = None) -> Outcome:
+    async def run(self, send: Send | None = None, line: OpenLine | None = None) -> Ended:
         """A fresh plan over the same journal, once."""
+        line = line or OpenLine(send or self.send)
+        self.lines.append(line)
         outcome = await drive(
             ADAPTER.plan(action_of(self.kind, self.journal.first_sent_at)),
-            send=send or self.send,
+            line=line,
             journal=self.journal,
             doubt=self.doubt,
             now=self.clock.now,
@@ -88,16 +93,17 @@ class Life:
         self.outcomes.append(outcome)
         return outcome
 
-    async def until_final(self, most: int = 60) -> Outcome:
+    async def until_final(self, most: int = 60) -> Ended:
         """Run again and again, with pauses, until it is over."""
         for _ in range(most):
             outcome = await self.run()
-            if not isinstance(outcome, Later):
+            if not isinstance(outcome, Later | Waiting):
                 return outcome
-            await trio.sleep(max(outcome.retry_after or PAUSE, PAUSE).total_seconds())
+            wanted = outcome.retry_after if isinstance(outcome, Later) else None
+            await trio.sleep(max(wanted or PAUSE, PAUSE).total_seconds())
         raise AssertionError(f"not final after {most} runs: {self.outcomes[-3:]}")
 
-    async def die_at(self, point: int) -> Outcome | None:
+    async def die_at(self, point: int) -> Ended | None:
         """Run, but be killed at the ``point``-th await; None if that was the end."""
         return await cut_short(point, self.run)
 
@@ -105,10 +111,14 @@ class Life:
         """To GitHub, as the node does it."""
         self.sends.append(request)
         simulated = Simulated(self.github.handle, self.clock)
-        async with httpx.AsyncClient(transport=simulated) as client:
-            transport = Transport(client=client, deadline=self.deadline)
-            authorised = ADAPTER.authorise(request, token=TOKEN)
-            return await transport.send(authorised, base_url=MANIFEST.base_url)
+        transport = Transport(pools=Pools(lambda _: simulated), deadline=self.deadline)
+        authorised = ADAPTER.authorise(request, token=TOKEN)
+        return await transport.send(authorised, base_url=MANIFEST.base_url)
+
+    @property
+    def tickets_out(self) -> int:
+        """How many tickets were neither used nor given back."""
+        return sum(line.out for line in self.lines)
 
     @property
     def writes(self) -> int:

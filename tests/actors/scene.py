@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -15,7 +16,9 @@ import trio
 from attrs import define, evolve, field
 
 from actors.announcements import Announcements
+from actors.conditions import Conditions
 from actors.metrics import Metrics
+from actors.pools import Pools
 from actors.ports import Pace, Ports, Wake
 from actors.transport import Transport
 from actors.tree import tree, wake_through
@@ -38,7 +41,15 @@ from persistence.store import Store
 from runtime import Backoff, Clock, GaveUpError, System, TrioClock
 from tests.fakes.adapters import BASE_URL, PROVIDER, ScriptedAdapter
 from tests.fakes.logs import RememberedLog
-from tests.fakes.siblings import FakeReceipts, FakeSecrets, FakeSignals
+from tests.fakes.siblings import (
+    FakeBudgets,
+    FakeHealth,
+    FakeIncidents,
+    FakePolicy,
+    FakeReceipts,
+    FakeSecrets,
+    FakeSignals,
+)
 from tests.fakes.stores import WatchedStore
 from tests.fakes.watching import Watch
 from tests.persistence import samples
@@ -100,6 +111,8 @@ class Hints:
     connections: list[tuple[str, UUID]] = field(factory=list)
     signals: list[str] = field(factory=list)
     receipts: list[str] = field(factory=list)
+    incidents: list[str] = field(factory=list)
+    jobs: list[object] = field(factory=list)
 
     @property
     def wake(self) -> Wake:
@@ -107,6 +120,8 @@ class Hints:
             connection=lambda tenant, connection: self.connections.append((tenant, connection)),
             signals=self.signals.append,
             receipts=self.receipts.append,
+            incidents=self.incidents.append,
+            job=lambda tenant, connection, job: self.jobs.append(job),
         )
 
 
@@ -120,6 +135,10 @@ class Scene:
     signals: FakeSignals
     receipts: FakeReceipts
     secrets: FakeSecrets
+    budgets: FakeBudgets
+    incidents: FakeIncidents
+    health: FakeHealth
+    policy: FakePolicy
     log: RememberedLog
     recorder: Recorder
     ports: Ports
@@ -264,23 +283,32 @@ def make_scene(
     chosen = clock or TrioClock(EPOCH)
     watched, log = WatchedStore(store, watch), RememberedLog(watch)
     signals, receipts, secrets = FakeSignals(watch), FakeReceipts(watch), FakeSecrets()
+    budgets, incidents = FakeBudgets(watch), FakeIncidents(watch)
+    health, policy = FakeHealth(watch), FakePolicy()
     hints = Hints()
-    client = httpx.AsyncClient(transport=transport or httpx.MockTransport(answer))
+    providers = Pools(lambda _: transport or httpx.MockTransport(answer))
     ports = Ports(
         store=watched.as_store,
         registry=register(adapters),
         secrets=secrets,
         signals=signals,
         receipts=receipts,
-        transport=Transport(client=client, deadline=timedelta(seconds=5)),
+        budgets=budgets,
+        incidents=incidents,
+        health=health,
+        policy=policy,
+        transport=Transport(pools=providers, deadline=timedelta(seconds=5)),
         clock=chosen,
         ids=uuid4,
         incarnation=UUID(int=2**90),
         environment="dev",
         wake=hints.wake,
         announcements=Announcements(),
+        conditions=Conditions(),
         metrics=Metrics(),
         log=log.log,
+        public_url="https://hooks.example.com",
+        entropy=os.urandom,
         pace=pace,
     )
     return Scene(
@@ -290,6 +318,10 @@ def make_scene(
         signals=signals,
         receipts=receipts,
         secrets=secrets,
+        budgets=budgets,
+        incidents=incidents,
+        health=health,
+        policy=policy,
         log=log,
         recorder=Recorder(watch),
         ports=ports,

@@ -15,10 +15,12 @@ import trio.testing
 from attrs import evolve
 
 from actors.platform.errors import PlatformUnavailableError
+from actors.platform.policy import TenantPolicy
 from adapters.contract import Secret
 from persistence.records import ActionState
 from runtime import Backoff
 from tests.actors.scene import PACE, TOKEN, Scene, a_scene
+from tests.persistence import samples
 
 DONE, UNSURE = ActionState.DONE, ActionState.UNSURE
 
@@ -114,8 +116,8 @@ async def test_no_more_actions_run_at_once_than_the_pace_allows(sqlite_url):
     provider = Provider()
     names = [f"target-{number}" for number in range(9)]
     gates = [provider.hold(name) for name in names]
-    pace = evolve(PACE, actions_at_once=3)
-    async with a_scene(sqlite_url, answer=provider, pace=pace) as scene, scene.node():
+    async with a_scene(sqlite_url, answer=provider) as scene, scene.node():
+        scene.policy.default = TenantPolicy(actions_at_once=3)
         connection = await scene.connect()
         actions = [scene.action(connection, name) for name in names]
 
@@ -178,36 +180,82 @@ async def test_an_alarm_that_could_not_be_set_is_set_when_the_store_is_back(sqli
 
 
 async def test_a_postponed_action_lets_other_targets_pass_and_holds_back_its_own(sqlite_url):
+    """A target that is stuck holds up only itself."""
     provider = Provider()
-    provider.answers["/do/door"] = [httpx.Response(429, headers={"retry-after": "86400"})]
-    async with a_scene(sqlite_url, answer=provider) as scene, scene.node():
+    provider.answers["/do/door"] = [httpx.Response(429)]
+    slow = Backoff(base=timedelta(days=1), cap=timedelta(days=1))
+    pace = evolve(PACE, retry=slow)
+    async with a_scene(sqlite_url, answer=provider, pace=pace) as scene, scene.node():
         connection = await scene.connect()
         first, second = scene.action(connection, "door"), scene.action(connection, "door")
         other = scene.action(connection, "window")
 
         await scene.order(connection, first, second)
-        await scene.watch.until(lambda: scene.store.calls["next_action_at"])
+        await scene.watch.until(lambda: scene.store.calls["postpone_action"])
         await scene.order(connection, other)
 
         assert (await scene.ended(other)).state is DONE
         assert provider.begun == ["/do/door", "/do/window"]
 
 
-async def test_credentials_that_are_refused_are_read_again_for_the_next_action(sqlite_url):
+async def test_a_retry_after_holds_back_all_targets_of_the_connection(sqlite_url):
     provider = Provider()
-    provider.answers["/do/first"] = [httpx.Response(401)]
+    provider.answers["/do/door"] = [httpx.Response(429, headers={"retry-after": "86400"})]
+    async with a_scene(sqlite_url, answer=provider) as scene, scene.node():
+        connection, neighbour = await scene.connect(), await scene.connect()
+        first, other = scene.action(connection, "door"), scene.action(connection, "window")
+        await scene.order(connection, first)
+        await scene.watch.until(lambda: scene.store.calls["keep_pressure"])
+
+        await scene.order(connection, other)
+        elsewhere = scene.action(neighbour, "door")
+        await scene.order(neighbour, elsewhere)
+
+        assert (await scene.ended(elsewhere)).state is DONE
+        assert provider.begun == ["/do/door", "/do/door"]
+
+
+async def test_a_token_that_was_replaced_is_read_again_and_the_request_repeated_once(sqlite_url):
+    provider = Provider()
+    provider.answers["/do/door"] = [httpx.Response(401)]
     async with a_scene(sqlite_url, answer=provider) as scene, scene.node():
         connection = await scene.connect()
-        first, second = scene.action(connection, "first"), scene.action(connection, "second")
-        await scene.order(connection, first)
-        assert (await scene.ended(first)).state is ActionState.NEEDS_LOGIN
         assert connection.auth_ref is not None
+        first, second = scene.action(connection, "first"), scene.action(connection, "door")
+        await scene.order(connection, first)
+        await scene.ended(first)
         scene.secrets.values["acme", connection.auth_ref] = Secret(value=b"renewed")
 
         await scene.order(connection, second)
 
         assert (await scene.ended(second)).state is DONE
-        assert provider.tokens == [f"Bearer {TOKEN.decode()}", "Bearer renewed"]
+        old, new = f"Bearer {TOKEN.decode()}", "Bearer renewed"
+        assert provider.tokens == [old, old, new]
+
+
+async def test_an_action_that_was_cancelled_while_it_began_is_not_sent_and_harms_nobody(store_url):
+    """FR-7: who cancels in time is right, whoever is about to send it."""
+    provider = Provider()
+    async with a_scene(store_url, answer=provider) as scene, scene.node():
+        connection = await scene.connect()
+        action, other = scene.action(connection, "door"), scene.action(connection, "door")
+
+        async def cancelled() -> None:
+            await scene.store.inner.cancel_action(
+                "acme",
+                action.action_id,
+                reason="changed my mind",
+                receipt=samples.receipt(),
+                now=scene.clock.now(),
+            )
+
+        scene.store.on("intend", cancelled)
+        await scene.order(connection, action, other)
+
+        assert (await scene.ended(action)).state is ActionState.CANCELLED
+        assert (await scene.ended(other)).state is DONE
+        assert provider.begun == ["/do/door"]
+        assert scene.recorder.crashes == []
 
 
 async def test_credentials_are_read_once_for_many_actions(sqlite_url):
@@ -249,19 +297,25 @@ async def test_credentials_that_can_not_be_read_now_are_waited_for(sqlite_url):
         assert (await scene.ended(action)).state is DONE
 
 
-async def test_without_credentials_nothing_is_sent_and_it_expires_refused(sqlite_url):
+async def test_without_credentials_nothing_is_sent_and_the_connection_goes_on_receiving(
+    sqlite_url,
+):
+    """No login was refused: there is none."""
     provider = Provider()
     async with a_scene(sqlite_url, answer=provider) as scene, scene.node():
         connection = await scene.connect(token=None)
-        soon = scene.clock.now() + timedelta(milliseconds=200)
-        action = evolve(scene.action(connection), expires_at=soon)
+        action = scene.action(connection)
 
         await scene.order(connection, action)
 
         record = await scene.ended(action)
-        assert record.state is ActionState.REFUSED
-        assert record.reason == "it expired before the provider took it"
+        assert (record.state, record.reason) == (
+            ActionState.NEEDS_LOGIN,
+            "the connection has no credentials",
+        )
         assert provider.begun == []
+        await scene.deliver(connection, *scene.deliveries(connection, {"signals": 1}))
+        await scene.counted(connection, forwarded=1)
 
 
 async def test_an_action_that_finds_its_lease_gone_writes_nothing_more(store_url):
@@ -326,7 +380,8 @@ async def test_a_stop_waits_for_the_running_action_and_begins_no_other(sqlite_ur
     """P11 graceful."""
     provider = Provider()
     gate = provider.hold("door")
-    async with a_scene(sqlite_url, answer=provider, pace=evolve(PACE, actions_at_once=1)) as scene:
+    async with a_scene(sqlite_url, answer=provider) as scene:
+        scene.policy.default = TenantPolicy(actions_at_once=1)
         connection = await scene.connect()
         running, waiting = scene.action(connection, "door"), scene.action(connection, "window")
         async with scene.node() as system, trio.open_nursery() as nursery:

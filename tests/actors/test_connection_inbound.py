@@ -17,6 +17,7 @@ from persistence.errors import ConflictError
 from persistence.records import ConnectionState
 from tests.actors.scene import EPOCH, PACE, a_scene, envelope_for
 from tests.fakes.adapters import PoisonError
+from tests.persistence import samples
 
 ONE, TWO, NONE = {"signals": 1}, {"signals": 2}, {"signals": 0}
 MALFORMED, POISON = {"malformed": True}, {"poison": True}
@@ -195,7 +196,7 @@ async def test_a_store_that_is_away_for_a_while_costs_time_and_nothing_else(sqli
 async def test_many_hints_while_the_store_is_away_set_one_timer(sqlite_url):
     async with a_scene(sqlite_url) as scene, scene.node() as system:
         connection = await scene.connect()
-        scene.store.fail("connection", times=1000)
+        scene.store.fail("claim_connection", times=1000)
         directory = system.directory("connections")
         key = key_of("acme", connection.connection_id)
 
@@ -204,7 +205,7 @@ async def test_many_hints_while_the_store_is_away_set_one_timer(sqlite_url):
             await trio.testing.wait_all_tasks_blocked(0.0005)
 
         told = len(scene.log.of("connection.store_unavailable"))
-        assert 0 < told < scene.store.calls["connection"]
+        assert 0 < told < scene.store.calls["claim_connection"]
 
 
 async def test_a_settle_whose_answer_is_lost_makes_no_signal_twice(store_url):
@@ -259,15 +260,22 @@ async def test_a_delivery_that_repeats_another_s_signal_is_a_bug_that_blocks_not
 @pytest.mark.parametrize(
     "state", [ConnectionState.PENDING_VERIFICATION, ConnectionState.SUSPENDED]
 )
-async def test_only_an_active_connection_works(sqlite_url, state):
-    async with a_scene(sqlite_url) as scene, scene.node():
+async def test_what_a_connection_that_is_not_active_is_sent_waits_until_it_is(store_url, state):
+    """FR-2: verified and kept, and released with the first hint; its actor has been there all the time."""
+    async with a_scene(store_url) as scene, scene.node():
         connection = await scene.connect(state=state)
+        await scene.deliver(connection, *scene.deliveries(connection, ONE, ONE))
+        await scene.watch.until(lambda: scene.store.calls["next_action_at"])
+        await scene.counted(connection, accepted=2, pending=2)
+        assert scene.store.calls["claim_deliveries"] == 0
 
-        await scene.deliver(connection, *scene.deliveries(connection, ONE))
-        await scene.watch.until(lambda: scene.recorder.stopped_at)
+        await samples.move(
+            scene.store.inner, connection, ConnectionState.ACTIVE, now=scene.clock.now()
+        )
+        scene.wake.connection("acme", connection.connection_id)
 
-        await scene.counted(connection, accepted=1, pending=1)
-        assert scene.store.calls["claim_connection"] == 0
+        await scene.counted(connection, forwarded=2)
+        assert scene.store.calls["claim_connection"] == 1
         assert scene.recorder.crashes == []
 
 

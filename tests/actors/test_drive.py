@@ -10,6 +10,7 @@ from attrs import evolve
 
 from actors.drive import MOST_SENDS, Doubt
 from actors.errors import MaybeSentError, NotSentError
+from actors.pressure import Waiting
 from adapters.contract import Done, Later, NeedsLogin, Refused, Request, Response, Unsure
 from adapters.faults import (
     Fault,
@@ -25,10 +26,13 @@ from adapters.faults import (
 from adapters.github.simulator import secondary_limit
 from persistence.errors import StoreUnavailableError
 from persistence.records import ExchangeState
-from tests.actors.life import KINDS, REPOSITORY, Life
+from tests.actors.life import EPOCH, KINDS, REPOSITORY, Life
+from tests.fakes.lines import OpenLine
 from tests.fakes.mortality import points
 
 HORIZON = timedelta(seconds=60)
+WAITING = Waiting(reason="the budget is used up", until=EPOCH, exhausted="core")
+ANY = Request(method="GET", url="/")
 BLIND = Doubt(look_up=False, horizon=HORIZON)
 
 TROUBLE: dict[str, tuple[Fault, ...]] = {
@@ -46,9 +50,10 @@ each_trouble = pytest.mark.parametrize("trouble", TROUBLE.values(), ids=TROUBLE.
 
 
 def once(life: Life, outcome: object) -> bool:
-    """One effect, and the outcome names it."""
+    """One effect, and the outcome names it; and no ticket of the line is lost, however often it was killed."""
     return (
-        isinstance(outcome, Done)
+        life.tickets_out == 0
+        and isinstance(outcome, Done)
         and outcome.reference is not None
         and life.effects() == (outcome.reference.id,)
     )
@@ -222,7 +227,7 @@ async def test_a_look_up_that_gets_no_answer_is_asked_again_and_nothing_is_sent(
 
     outcome = await life.run(raising(error))
 
-    assert outcome == Later(reason="no")
+    assert outcome == Later(reason="no", maybe_sent=True)
     assert once(life, await life.until_final())
     assert life.writes == 1
 
@@ -293,6 +298,81 @@ async def test_a_token_that_is_refused_needs_a_login(autojump_clock):
     life = Life("comment_on_pr", (failing(401, method="POST"),))
 
     assert isinstance(await life.run(), NeedsLogin)
+    assert life.journal.states == (ExchangeState.VOID,)
+
+
+async def test_a_token_that_is_refused_while_in_doubt_leaves_the_doubt(autojump_clock):
+    life = Life("comment_on_pr", (dropped_after(), failing(401)))
+    await life.run()
+
+    outcome = await life.run()
+
+    assert isinstance(outcome, Later)
+    assert outcome.maybe_sent
+    assert life.journal.states == (ExchangeState.INTENDED,)
+    assert once(life, await life.until_final())
+    assert life.writes == 1
+
+
+async def test_a_look_up_that_is_refused_ends_unsure(autojump_clock):
+    """P4: what can not be looked for may be there."""
+    life = Life("comment_on_pr", (dropped_after(), failing(403, method="GET")))
+    await life.run()
+
+    outcome = await life.run()
+
+    assert isinstance(outcome, Unsure)
+    assert len(life.effects()) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "ends"),
+    [
+        (WAITING, WAITING),
+        (NeedsLogin(reason="no credentials"), NeedsLogin(reason="no credentials")),
+        (NotSentError("no token now"), Later(reason="no token now")),
+    ],
+)
+async def test_what_the_line_does_not_admit_is_neither_journalled_nor_sent(
+    answer, ends, autojump_clock
+):
+    life = Life("comment_on_pr")
+
+    outcome = await life.run(line=OpenLine(life.send, answer))
+
+    assert outcome == ends
+    assert life.journal.kept == []
+    assert life.sends == []
+    assert once(life, await life.until_final())
+
+
+async def test_what_the_line_does_not_admit_leaves_an_earlier_doubt(autojump_clock):
+    life = Life("comment_on_pr", (dropped_before(method="POST"),))
+    await life.run()
+    await trio.sleep(61)
+    line = OpenLine(life.send)
+    looked = await life.run(line=OpenLine(life.send, NotSentError("no token now")))
+    assert looked == Later(reason="no token now", maybe_sent=True)
+
+    line = OpenLine(life.send, (await line.admit(ANY, "actions")), NotSentError("no token now"))
+    outcome = await life.run(line=line)
+
+    assert outcome == Later(reason="no token now", maybe_sent=True)
+    assert life.journal.states == (ExchangeState.INTENDED,)
+
+
+async def test_a_write_that_can_not_be_journalled_gives_its_ticket_back(autojump_clock):
+    life = Life("comment_on_pr")
+
+    async def intend(step: int, request: Request) -> None:
+        await trio.lowlevel.checkpoint()
+        raise StoreUnavailableError("the database does not answer")
+
+    life.journal.intend = intend  # type: ignore[method-assign, assignment]
+
+    with pytest.raises(StoreUnavailableError):
+        await life.run()
+    assert life.tickets_out == 0
 
 
 async def test_nothing_is_sent_that_could_not_be_journalled(autojump_clock):

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 import trio
 from attrs import define, field
 
-from actors.drive import Doubt, ask, drive
+from actors.drive import Doubt, Ended, drive, look, perform
 from actors.errors import MaybeSentError, NotSentError
+from actors.pressure import LIVE, Waiting
 from adapters.contract import (
     Done,
     Later,
+    NeedsLogin,
     Outcome,
     Plan,
     Reference,
     Refused,
     Request,
     Response,
+    Unsure,
 )
 from persistence.records import ExchangeState
 from runtime import TrioClock
 from tests.actors.life import EPOCH
 from tests.fakes.journals import MemoryJournal
+from tests.fakes.lines import OpenLine
 from tests.fakes.mortality import cut_short, points
 
 DOUBT = Doubt(look_up=True, horizon=timedelta(seconds=60))
@@ -74,7 +79,7 @@ def _ended(response: Response) -> Outcome:
 class Things:
     """The provider, and one action's journal. ``lost``: the writes whose answer does not arrive, by number."""
 
-    plan: object
+    plan: Callable[[bool], Plan]
     lost: frozenset[int] = frozenset()
     made: list[str] = field(factory=list)
     asked: list[str] = field(factory=list)
@@ -99,17 +104,17 @@ class Things:
             raise MaybeSentError("no answer")
         return Response(status=201, headers=(("x-made", name),), body=name.encode())
 
-    async def run(self) -> Outcome:
+    async def run(self) -> Ended:
         again = self.journal.first_sent_at is not None
         return await drive(
-            self.plan(again),  # type: ignore[operator]
-            send=self.send,
+            self.plan(again),
+            line=OpenLine(self.send),
             journal=self.journal,
             doubt=DOUBT,
             now=self.clock.now,
         )
 
-    async def until_final(self) -> Outcome:
+    async def until_final(self) -> Ended:
         for _ in range(20):
             outcome = await self.run()
             if not isinstance(outcome, Later):
@@ -206,27 +211,90 @@ def probe(*requests: Request) -> Plan:
     return Done(details=b'{"asked":true}')
 
 
-async def test_a_probe_asks_and_tells():
-    things = Things(None)
+async def test_a_look_up_that_is_refused_in_doubt_is_unsure_and_a_refused_login_says_so(
+    autojump_clock,
+):
+    """P4: what can not be looked for may be there; the journal keeps the doubt."""
+    endings = iter((Refused(reason="gone"), NeedsLogin(reason="revoked")))
 
-    assert await ask(probe(get("a"), get("b")), send=things.send) == Done(
-        details=b'{"asked":true}'
+    def plan(again: bool) -> Plan:
+        if again:
+            yield get("first")
+            return next(endings)
+        made = yield post("first")
+        return _ended(made)
+
+    things = Things(plan, lost=frozenset({1}))
+    await things.run()
+
+    assert await things.run() == Unsure(
+        reason="an earlier try may have had its effect, and can not be looked for: gone"
     )
-    assert things.asked == ["GET a", "GET b"]
+    assert await things.run() == NeedsLogin(reason="revoked")
+    assert things.journal.states == (ExchangeState.INTENDED,)
+    assert things.made == ["first"]
 
 
-@pytest.mark.parametrize("error", [NotSentError("refused"), MaybeSentError("refused")])
-async def test_a_probe_without_an_answer_is_for_later(error):
+async def test_a_plan_that_needs_no_journal_asks_and_tells():
+    things = Things(answers_only)
+
+    outcome = await perform(probe(get("a"), post("b")), OpenLine(things.send), work=LIVE)
+
+    assert outcome == Done(details=b'{"asked":true}')
+    assert things.asked == ["GET a", "POST b"]
+
+
+@pytest.mark.parametrize(
+    ("error", "request_", "maybe_sent"),
+    [
+        (NotSentError("refused"), post("a"), False),
+        (MaybeSentError("refused"), get("a"), False),
+        (MaybeSentError("refused"), post("a"), True),
+    ],
+)
+async def test_without_an_answer_it_is_for_later_and_says_whether_it_may_have_been_sent(
+    error, request_, maybe_sent
+):
     async def send(request: Request) -> Response:
         await trio.lowlevel.checkpoint()
         raise error
 
-    assert await ask(probe(get("a")), send=send) == Later(reason="refused")
+    outcome = await perform(probe(request_), OpenLine(send), work=LIVE)
+
+    assert outcome == Later(reason="refused", maybe_sent=maybe_sent)
 
 
-async def test_a_probe_may_not_write():
-    things = Things(None)
+async def test_what_the_line_waits_for_ends_a_plan_before_anything_is_sent():
+    waiting = Waiting(reason="the budget is used up", until=EPOCH)
+    things = Things(answers_only)
 
-    with pytest.raises(ValueError, match="only asks"):
-        await ask(probe(get("a"), post("b")), send=things.send)
-    assert things.made == []
+    line = OpenLine(things.send, waiting, NotSentError("no token now"))
+
+    assert await perform(probe(get("a")), line, work=LIVE) == waiting
+    assert await perform(probe(get("a")), line, work=LIVE) == Later(reason="no token now")
+    assert things.asked == []
+
+
+async def test_looking_sends_no_write(autojump_clock):
+    """A look at what is there goes as far as reads lead."""
+    things = Things(looks_for_each)
+    line = OpenLine(things.send)
+
+    assert await look(things.plan(True), line=line, journal=things.journal) is None
+    things.made.extend(["first", "second"])
+    found = await look(things.plan(True), line=line, journal=things.journal)
+
+    assert found == Done(reference=Reference(id="second"))
+    assert all(asked.startswith("GET") for asked in things.asked)
+
+
+async def test_looking_goes_past_the_writes_that_were_taken(autojump_clock):
+    """Else a plan that died in its second write would be taken for one that did nothing."""
+    things = Things(answers_only, lost=frozenset({2}))
+    await things.run()
+    line = OpenLine(things.send)
+    asked = len(things.asked)
+
+    assert await look(answers_only(False), line=line, journal=things.journal) is None
+
+    assert things.asked[asked:] == ["GET first"]

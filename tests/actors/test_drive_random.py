@@ -8,7 +8,8 @@ import trio
 import trio.testing
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from adapters.contract import Done, Outcome, Refused, Unsure
+from actors.drive import Ended
+from adapters.contract import Done, Refused, Unsure
 from adapters.faults import (
     Fault,
     cut,
@@ -42,7 +43,7 @@ _FAULTS = st.one_of(
 
 async def lived(
     kind: str, faults: tuple[Fault, ...], deaths: list[int]
-) -> tuple[tuple[str, ...], Outcome]:
+) -> tuple[tuple[str, ...], Ended]:
     """What the provider has of it in the end, and what we say."""
     life = Life(kind, faults)
     for point in deaths:

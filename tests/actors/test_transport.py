@@ -9,7 +9,9 @@ import httpx
 import pytest
 import trio
 
-from actors.errors import MaybeSentError, NotSentError, TransportError
+from actors.errors import MaybeSentError, NotSentError, RouteError, TransportError
+from actors.network import Network
+from actors.pools import Pools
 from actors.transport import ANSWER_LIMIT_BYTES, Transport
 from adapters.contract import Request, Response
 
@@ -19,6 +21,7 @@ NOT_SENT = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
     httpx.PoolTimeout,
+    httpx.ProxyError,
     httpx.UnsupportedProtocol,
     httpx.LocalProtocolError,
 )
@@ -28,7 +31,6 @@ MAYBE_SENT = (
     httpx.WriteError,
     httpx.WriteTimeout,
     httpx.CloseError,
-    httpx.ProxyError,
     httpx.RemoteProtocolError,
     httpx.DecodingError,
 )
@@ -41,7 +43,7 @@ class Wire:
         self.answers = list(answers)
         self.asked: list[httpx.Request] = []
         self._wait = wait
-        self.client = httpx.AsyncClient(transport=httpx.MockTransport(self._answer))
+        self.networks: list[Network] = []
 
     async def _answer(self, request: httpx.Request) -> httpx.Response:
         self.asked.append(request)
@@ -51,9 +53,15 @@ class Wire:
             raise answer
         return answer
 
-    async def send(self, request: Request, *, base_url: str = BASE) -> Response:
-        transport = Transport(client=self.client, deadline=timedelta(seconds=30))
-        return await transport.send(request, base_url=base_url)
+    def _open(self, network: Network) -> httpx.AsyncBaseTransport:
+        self.networks.append(network)
+        return httpx.MockTransport(self._answer)
+
+    async def send(
+        self, request: Request, *, base_url: str = BASE, network: Network | None = None
+    ) -> Response:
+        transport = Transport(pools=Pools(self._open), deadline=timedelta(seconds=30))
+        return await transport.send(request, base_url=base_url, network=network)
 
 
 def post(url: str = "/things?key=1") -> Request:
@@ -246,14 +254,17 @@ async def test_credentials_never_follow_a_redirect_to_another_origin(target):
     assert len(wire.asked) == 1
 
 
-async def test_a_redirect_to_a_port_that_can_not_be_was_not_sent():
+@pytest.mark.parametrize(
+    "target",
+    [
+        "https://api.provider.test:99999/x",
+        "http://[::1",
+        "https://api.provider.test:port/x",
+    ],
+)
+async def test_a_redirect_that_can_not_be_read_was_not_followed(target):
+    """It says that nothing was done (RFC 9110, 15.4.8), and not where it would be."""
     with pytest.raises(NotSentError, match="can not be read"):
-        await Wire(moved(307, "https://api.provider.test:99999/x")).send(post())
-
-
-@pytest.mark.parametrize("target", ["http://[::1", "https://api.provider.test:port/x"])
-async def test_an_answer_that_httpx_can_not_read_may_have_been_sent(target):
-    with pytest.raises(MaybeSentError, match="RemoteProtocolError"):
         await Wire(moved(307, target)).send(post())
 
 
@@ -277,6 +288,88 @@ async def test_a_path_stays_below_the_base_url_whatever_it_begins_with():
 async def test_a_url_that_httpx_does_not_read_was_not_sent():
     with pytest.raises(NotSentError, match="InvalidURL"):
         await Wire(httpx.Response(200)).send(get("/things\x00"))
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    [
+        "http://api.provider.test",
+        "https://10.0.0.1",
+        "https://169.254.169.254/latest/meta-data",
+        "https://127.0.0.1",
+        "https://localhost",
+        "https://user:word@api.provider.test",
+    ],
+)
+@pytest.mark.parametrize("proxy", [None, "http://proxy.example.com:3128"])
+async def test_sec_nothing_goes_where_a_connection_may_not_lead_by_a_proxy_neither(
+    base_url, proxy
+):
+    """A base URL that was kept before the rule, or got past the door."""
+    wire = Wire(httpx.Response(200))
+
+    with pytest.raises(RouteError) as refused:
+        await wire.send(get(), base_url=base_url, network=Network(proxy=proxy))
+
+    assert wire.asked == []
+    assert "word" not in str(refused.value)
+
+
+async def test_in_development_loopback_may_be_reached_without_tls():
+    wire = Wire(httpx.Response(200))
+
+    await wire.send(get(), base_url="http://127.0.0.1:8105", network=Network(development=True))
+
+    assert str(wire.asked[0].url) == "http://127.0.0.1:8105/things"
+
+
+async def test_each_request_goes_by_the_way_of_its_connection():
+    wire, own = Wire(httpx.Response(200)), Network(proxy="http://proxy.example.com:3128")
+
+    await wire.send(get(), network=own)
+    await wire.send(get())
+
+    assert wire.networks == [own, Network()]
+
+
+async def test_connecting_and_waiting_for_a_socket_are_bounded_apart():
+    """P7: what took too long before it was connected was certainly not sent."""
+    wire = Wire(httpx.Response(200))
+
+    await wire.send(get())
+
+    patience = wire.asked[0].extensions["timeout"]
+    assert patience == {"connect": 5.0, "pool": 5.0, "read": None, "write": None}
+
+
+async def looked_up(host: str) -> tuple[str, ...]:
+    await trio.lowlevel.checkpoint()
+    return {"public.test": ("8.8.8.8",), "mixed.test": ("8.8.8.8", "10.0.0.1")}[host]
+
+
+@pytest.mark.parametrize(
+    ("base_url", "proxy", "said"),
+    [
+        ("https://public.test", None, None),
+        ("https://elsewhere.test", "http://public.test:3128", None),
+        ("https://mixed.test:8443/x", None, "leads to an address that is not public"),
+        ("https://public.test", "http://mixed.test", "leads to an address that is not public"),
+        ("http://public.test", None, "must be https"),
+    ],
+)
+async def test_sec_where_a_name_leads_can_be_asked_before_anything_is_sent(base_url, proxy, said):
+    """Behind a proxy it is the proxy's name; the other is the proxy's to resolve."""
+    transport = Transport(
+        pools=Pools(lambda _: httpx.MockTransport(lambda _: httpx.Response(200))),
+        deadline=timedelta(seconds=30),
+        look_up=looked_up,
+    )
+
+    if said is None:
+        await transport.check(base_url, network=Network(proxy=proxy))
+    else:
+        with pytest.raises(RouteError, match=said):
+            await transport.check(base_url, network=Network(proxy=proxy))
 
 
 async def test_redirects_come_to_an_end():

@@ -10,26 +10,48 @@ import pytest
 
 from adapters.contract import Done, Later, NeedsLogin, Outcome, Refused, Request, Response, Secret
 from adapters.faults import failing, rate_limited
-from adapters.github import ADAPTER, MANIFEST, meaning
-from adapters.github.plans import HEADERS
+from adapters.github import ADAPTER, meaning
+from adapters.github.requests import HEADERS
 from adapters.github.simulator import GitHub, secondary_limit
 from adapters.github.world import Token
 from adapters.paging import next_url
+from tests.fakes.plans import carry
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SECRET = Secret(value=b"tok\xe9n")
 
 
-def probe(github: GitHub, *, secret: Secret = SECRET) -> Outcome:
-    plan = ADAPTER.probe()
-    try:
-        request = next(plan)
-        while True:
-            reply = github.handle(ADAPTER.authorise(request, token=secret), now=NOW)
-            assert reply.response is not None
-            request = plan.send(reply.response)
-    except StopIteration as ended:
-        return ended.value  # type: ignore[no-any-return]
+def probe(github: GitHub, settings: bytes = b"{}", *, granted: tuple[str, ...] = ()) -> Outcome:
+    def send(request: Request) -> Response:
+        assert not request.writes
+        reply = github.handle(ADAPTER.authorise(request, token=SECRET), now=NOW)
+        assert reply.response is not None
+        return reply.response
+
+    return carry(ADAPTER.probe(settings, granted=granted), send)
+
+
+def found(outcome: Outcome) -> Any:
+    assert isinstance(outcome, Done), outcome
+    return orjson.loads(outcome.details)
+
+
+TARGETS = b'{"repositories": ["acme/rocket", "acme/pad"], "organization": "initech"}'
+ACTIONS = (
+    "checks:write",
+    "issues:write",
+    "metadata:read",
+    "pull_requests:write",
+    "statuses:write",
+)
+
+
+def github_with(token: Token) -> GitHub:
+    github = GitHub(tokens=(token,))
+    for name in ("acme/rocket", "acme/pad"):
+        github.world.add_repository(name)
+    github.hook_shelf.organizations.add("initech")
+    return github
 
 
 @pytest.mark.parametrize(
@@ -45,14 +67,149 @@ def probe(github: GitHub, *, secret: Secret = SECRET) -> Outcome:
 def test_the_probe_says_what_each_kind_of_token_allows(
     token: Token, kind: str, verdict: str
 ) -> None:
-    outcome = probe(GitHub(tokens=(token,)))
+    """Check runs are made by apps alone, whatever the scopes."""
+    checks = "missing" if kind == "classic" else "unknown"
 
-    assert isinstance(outcome, Done)
-    assert orjson.loads(outcome.details) == {
+    assert found(probe(GitHub(tokens=(token,)))) == {
         "kind": kind,
         "account": token.login,
-        "permissions": dict.fromkeys(MANIFEST.scopes, verdict),
+        "permissions": {**dict.fromkeys(ACTIONS, verdict), "checks:write": checks},
+        "targets": {},
     }
+
+
+@pytest.mark.parametrize(
+    ("scopes", "repository", "organization", "statuses"),
+    [
+        (("repo", "admin:org_hook"), "granted", "granted", "granted"),
+        (("repo",), "granted", "missing", "granted"),
+        (("admin:repo_hook", "repo:status"), "granted", "missing", "granted"),
+        (("write:repo_hook",), "missing", "missing", "missing"),
+        (("admin:org_hook",), "missing", "granted", "missing"),
+        ((), "missing", "missing", "missing"),
+    ],
+)
+def test_the_scopes_tell_of_webhooks_where_they_are_to_be_registered(
+    scopes: tuple[str, ...], repository: str, organization: str, statuses: str
+) -> None:
+    said = found(probe(github_with(Token(secret=SECRET, scopes=scopes)), TARGETS))
+
+    assert said["permissions"]["repository_hooks:write"] == repository
+    assert said["permissions"]["organization_hooks:write"] == organization
+    assert said["permissions"]["statuses:write"] == statuses
+    assert said["targets"] == {
+        "initech": organization,
+        "acme/rocket": repository,
+        "acme/pad": repository,
+    }
+
+
+def test_public_repositories_scope_leaves_open_whether_they_are_public() -> None:
+    said = found(probe(github_with(Token(secret=SECRET, scopes=("public_repo",))), TARGETS))
+
+    assert said["permissions"]["repository_hooks:write"] == "unknown"
+    assert said["permissions"]["organization_hooks:write"] == "missing"
+
+
+def test_one_target_out_of_reach_is_named_though_the_scope_is_there() -> None:
+    github = github_with(Token(secret=SECRET, scopes=("repo",)))
+
+    said = found(probe(github, b'{"repositories": ["acme/rocket", "acme/none"]}'))
+
+    assert said["targets"] == {"acme/rocket": "granted", "acme/none": "missing"}
+    assert said["permissions"]["repository_hooks:write"] == "missing"
+
+
+@pytest.mark.parametrize(
+    ("permissions", "missing"),
+    [
+        (("issues:read", "pull_requests:read", "repository_hooks:read"), set()),
+        (("issues:write", "repository_hooks:write"), {"pull_requests:write"}),
+        (("pull_requests:write",), {"issues:write", "repository_hooks:write"}),
+        ((), {"issues:write", "pull_requests:write", "repository_hooks:write"}),
+    ],
+)
+def test_of_a_fine_grained_token_only_what_it_lacks_can_be_found(
+    permissions: tuple[str, ...], missing: set[str]
+) -> None:
+    token = Token(secret=SECRET, permissions=permissions)
+
+    said = found(probe(github_with(token), b'{"repositories": ["acme/rocket"]}'))
+
+    assert said["kind"] == "fine_grained"
+    assert {name for name, told in said["permissions"].items() if told == "missing"} == missing
+    assert "granted" not in said["permissions"].values()
+
+
+@pytest.mark.parametrize("login", [None, "ada"])
+def test_what_the_grant_said_counts_where_the_token_says_nothing(login: str | None) -> None:
+    """An installation's grant lists its permissions; a higher level includes the lower."""
+    held = ("issues:write", "metadata:admin", "pull_requests:read", "repository_hooks:write", "x")
+    token = Token(secret=SECRET, login=login, permissions=held[:4])
+
+    said = found(probe(github_with(token), b'{"repositories": ["acme/rocket"]}', granted=held))
+
+    assert said["permissions"] == {
+        "checks:write": "missing",
+        "issues:write": "granted",
+        "metadata:read": "granted",
+        "pull_requests:write": "missing",
+        "repository_hooks:write": "granted",
+        "statuses:write": "missing",
+    }
+
+
+def test_scopes_that_come_empty_beside_permissions_are_not_those_of_a_classic_token() -> None:
+    plan = ADAPTER.probe(granted=("repo",))
+    next(plan)
+    headers = (("x-oauth-scopes", ""), ("x-accepted-github-permissions", "allows_permissionless"))
+
+    with pytest.raises(StopIteration) as ended:
+        plan.send(Response(status=200, headers=headers, body=b'{"login": 7}'))
+
+    said = found(ended.value.value)
+    assert (said["kind"], said["account"]) == ("fine_grained", None)
+    assert set(said["permissions"].values()) == {"unknown"}
+
+
+@pytest.mark.parametrize(
+    ("fault", "ending"),
+    [(failing(401, path="/hooks"), NeedsLogin), (failing(500, path="/hooks"), Later)],
+)
+def test_a_trial_that_says_nothing_of_permissions_ends_the_probe(fault: Any, ending: Any) -> None:
+    github = github_with(Token(secret=SECRET, scopes=("repo",)))
+    github.plan(fault)
+
+    assert isinstance(probe(github, TARGETS), ending)
+
+
+def test_a_read_that_has_nothing_to_read_leaves_it_unknown() -> None:
+    github = github_with(Token(secret=SECRET))
+    github.plan(failing(410, path="/issues"))
+
+    said = found(probe(github, b'{"repositories": ["acme/rocket"]}'))
+
+    assert said["permissions"]["issues:write"] == "unknown"
+
+
+def test_of_very_many_targets_the_first_are_tried() -> None:
+    github = github_with(Token(secret=SECRET, scopes=("repo",)))
+    names = [f"acme/r{n}" for n in range(100)]
+
+    said = found(probe(github, orjson.dumps({"repositories": names})))
+
+    assert list(said["targets"]) == names[:10]
+    assert len(github.seen) == 11
+
+
+def test_settings_that_can_not_be_read_are_refused_before_anything_is_asked() -> None:
+    github = GitHub()
+
+    outcome = probe(github, b'{"repositories": ["rocket"]}')
+
+    assert isinstance(outcome, Refused)
+    assert outcome.reason.startswith("settings.repositories[0]: ")
+    assert github.seen == ()
 
 
 def test_the_probe_of_a_dead_token_needs_a_login() -> None:

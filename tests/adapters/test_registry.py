@@ -11,12 +11,20 @@ from typing import Any
 import attrs
 import pytest
 
+from adapters.capabilities import (
+    Allowances,
+    Apps,
+    CredentialsCheck,
+    Login,
+    Subscriptions,
+)
 from adapters.contract import Adapter
 from adapters.errors import UnknownProviderError
 from adapters.github import ADAPTER, MANIFEST
-from adapters.manifest import Manifest
-from adapters.registry import discover, register
+from adapters.manifest import AuthMethod, Manifest
+from adapters.registry import capabilities, discover, register
 from adapters.signals import SIGNAL_TYPES
+from tests.fakes.adapters import ScriptedAdapter
 
 WORKING = """
 from attrs import evolve
@@ -108,6 +116,43 @@ def with_manifest(**changes: Any) -> Adapter:
 def test_a_broken_adapter_stops_the_program(adapter: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         register([adapter])
+
+
+@pytest.mark.parametrize("method", [one for one in AuthMethod if one is not AuthMethod.TOKEN])
+def test_a_way_to_log_in_that_is_not_built_stops_the_program(method: AuthMethod) -> None:
+    scripted = ScriptedAdapter()
+    claims = attrs.evolve(
+        scripted, manifest=attrs.evolve(scripted.manifest, auth_methods=(method,))
+    )
+
+    with pytest.raises(ValueError, match=f"can not log in by .*{method}"):
+        register([claims])
+
+
+def test_an_adapter_has_the_capabilities_it_implements() -> None:
+    assert capabilities(ADAPTER) == (
+        "webhook",
+        "outbound_actions",
+        "webhook_registration",
+        "oauth2",
+        "app",
+        *(("limit_headers",) if isinstance(ADAPTER, Allowances) else ()),
+    )
+    assert capabilities(ScriptedAdapter()) == ("webhook", "outbound_actions")
+
+
+def test_what_a_manifest_leaves_empty_is_no_capability() -> None:
+    quiet = ScriptedAdapter(
+        manifest=attrs.evolve(ScriptedAdapter().manifest, event_kinds=(), actions=())
+    )
+
+    assert capabilities(quiet) == ()
+
+
+@pytest.mark.parametrize("kind", [Subscriptions, Login, Apps, CredentialsCheck])
+def test_github_implements_what_it_is_asked_for(kind: type) -> None:
+    assert isinstance(ADAPTER, kind)
+    assert not isinstance(ScriptedAdapter(), kind)
 
 
 @pytest.mark.parametrize("manifest", discover().manifests(), ids=lambda one: one.provider_id)

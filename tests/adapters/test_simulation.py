@@ -5,22 +5,29 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import attrs
 import orjson
 import pytest
 
+from adapters.answers import retry_after
 from adapters.contract import Request, Response
+from adapters.fault_documents import fault_from
 from adapters.faults import (
     Effect,
     Fault,
+    Says,
     cut,
+    dripping,
     dropped_after,
     dropped_before,
     failing,
     failing_after,
-    fault_from,
+    huge,
     late,
     plain,
     rate_limited,
+    revoked,
+    skewed,
     slow,
 )
 from adapters.simulation import Reply, Stage, as_json
@@ -67,6 +74,8 @@ def status(reply: Reply) -> int | None:
         (rate_limited(SECOND), 429, 0),
         (slow(SECOND), 200, 1),
         (cut(3), 200, 1),
+        (huge(1_000), 200, 1),
+        (dripping(SECOND), 200, 1),
         (late(SECOND), 504, 0),
     ],
 )
@@ -86,6 +95,86 @@ def test_a_slow_or_cut_answer_says_so(stage: Stage) -> None:
 
     assert stage.handle(WRITE, now=NOW).delay == SECOND
     assert stage.handle(WRITE, now=NOW).cut_at == 3
+
+
+def test_a_huge_answer_is_the_same_document_and_a_dripping_one_says_so(stage: Stage) -> None:
+    stage.plan(huge(1_000), dripping(SECOND), huge(3))
+
+    blown_up = stage.handle(WRITE, now=NOW).response
+    assert blown_up
+    assert len(blown_up.body) == 1_000
+    assert orjson.loads(blown_up.body) == {"writes": 1}
+    assert stage.handle(WRITE, now=NOW).drip == SECOND
+    never_cut = stage.handle(WRITE, now=NOW).response
+    assert never_cut
+    assert orjson.loads(never_cut.body) == {"writes": 3}
+
+
+@pytest.mark.parametrize(
+    ("says", "headers"),
+    [
+        (Says.SECONDS, {"retry-after": "90"}),
+        (Says.DATE, {"retry-after": "Sun, 01 Mar 2026 12:01:30 GMT"}),
+        (Says.RESET, {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "1772366490"}),
+    ],
+)
+def test_a_storm_says_in_each_way_how_long_to_wait(
+    stage: Stage, counter: Counter, says: Says, headers: dict[str, str]
+) -> None:
+    stage.plan(rate_limited(timedelta(seconds=90), times=3, says=says))
+
+    storm = [stage.handle(WRITE, now=NOW) for _ in range(3)]
+
+    for reply in storm:
+        assert reply.response
+        assert reply.response.status == 429
+        told = dict(reply.response.headers)
+        assert headers.items() <= told.items()
+        assert told["date"] == "Sun, 01 Mar 2026 12:00:00 GMT"
+        if says is not Says.RESET:
+            assert retry_after(reply.response) == timedelta(seconds=90)
+    assert counter.writes == []
+    assert status(stage.handle(WRITE, now=NOW)) == 200
+
+
+def test_the_providers_own_date_is_kept(stage: Stage) -> None:
+    dated = Response(status=500, headers=(("date", "x"),))
+    stage.plan(Fault(effect=Effect.NONE, response=dated))
+
+    reply = stage.handle(WRITE, now=NOW)
+
+    assert reply.response == dated
+
+
+def test_a_revoked_token_stays_so_until_the_fault_is_lifted(
+    stage: Stage, counter: Counter
+) -> None:
+    stage.plan(revoked(), skewed(SECOND))
+
+    assert [status(stage.handle(WRITE, now=NOW)) for _ in range(5)] == [401] * 5
+    assert control(stage, "DELETE", "/_sim/faults?name=revoked") == (200, {"waiting": 1})
+    assert status(stage.handle(WRITE, now=NOW)) == 200
+    assert counter.writes == [NOW + SECOND]
+    stage.clear()
+    stage.handle(WRITE, now=NOW)
+    assert counter.writes == [NOW + SECOND, NOW]
+
+
+def test_a_provider_whose_clock_is_off_does_and_says_all_by_its_own(
+    stage: Stage, counter: Counter
+) -> None:
+    off = timedelta(minutes=-10)
+    stage.plan(
+        attrs.evolve(late(SECOND), clock_off=off), attrs.evolve(failing(503), clock_off=off)
+    )
+    stage.handle(WRITE, now=NOW)
+
+    stage.settle(NOW + SECOND)
+    reply = stage.handle(WRITE, now=NOW)
+
+    assert counter.writes == [NOW + SECOND + off]
+    assert reply.response
+    assert reply.response.header("date") == "Sun, 01 Mar 2026 11:50:00 GMT"
 
 
 def test_a_late_effect_appears_when_its_time_has_come(stage: Stage, counter: Counter) -> None:
@@ -170,7 +259,14 @@ def test_every_field_of_a_fault_can_be_planned() -> None:
         "late_by_s": 2,
         "delay_s": 0.5,
         "cut_at": 2,
+        "padded_to": 100,
+        "drip_s": 0.25,
+        "wait_s": 30,
+        "says": "date",
+        "clock_off_s": -3,
         "times": 4,
+        "lasting": True,
+        "name": "bad day",
         "method": "POST",
         "path": "/notes",
     }
@@ -181,7 +277,14 @@ def test_every_field_of_a_fault_can_be_planned() -> None:
         late_by=2 * SECOND,
         delay=SECOND / 2,
         cut_at=2,
+        padded_to=100,
+        drip=SECOND / 4,
+        wait=30 * SECOND,
+        says=Says.DATE,
+        clock_off=-3 * SECOND,
         times=4,
+        lasting=True,
+        name="bad day",
         method="POST",
         path="/notes",
     )
@@ -200,7 +303,11 @@ def test_every_field_of_a_fault_can_be_planned() -> None:
         ({"delay_s": -1}, "delay_s"),
         ({"delay_s": True}, "delay_s"),
         ({"late_by_s": 1e9}, "late_by_s"),
-        ({"times": -1}, ""),
+        ({"times": -1}, "times"),
+        ({"padded_to": 10**9}, "padded_to"),
+        ({"says": "maybe"}, "says"),
+        ({"clock_off_s": "1"}, "clock_off_s"),
+        ({"headers": {"a": 1}, "status": 500}, "headers"),
         ({"faults": [1]}, "faults[0]"),
         ({"faults": {}}, "faults"),
         ([], ""),

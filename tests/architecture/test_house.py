@@ -38,6 +38,7 @@ ADAPTERS_MAY_IMPORT = {
     "base64",
     "binascii",
     "collections",
+    "cryptography",  # reads an app's key, which jwt signs with
     "datetime",
     "email",
     "enum",

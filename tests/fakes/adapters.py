@@ -22,7 +22,7 @@ from adapters.contract import (
 )
 from adapters.errors import PayloadError, SignatureError
 from adapters.github import MANIFEST
-from adapters.manifest import Manifest
+from adapters.manifest import AuthMethod, Manifest, NoSettings
 
 PROVIDER = "scripted"
 BASE_URL = "https://provider.test"
@@ -46,6 +46,8 @@ class ScriptedAdapter:
             provider_id=PROVIDER,
             name="Scripted",
             base_url=BASE_URL,
+            auth_methods=(AuthMethod.TOKEN,),
+            settings=NoSettings,
             look_up=False,
             effect_horizon=timedelta(seconds=1),
         )
@@ -94,7 +96,7 @@ class ScriptedAdapter:
             reference=Reference(id=response.body.decode())
         )
 
-    def probe(self) -> Plan:
+    def probe(self, settings: bytes = b"{}", *, granted: tuple[str, ...] = ()) -> Plan:
         """See ``Adapter.probe``."""
         request = Request(method="GET", url="/me")
         response = yield request

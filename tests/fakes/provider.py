@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import httpx
 import trio
@@ -21,10 +21,12 @@ class Simulated(httpx.AsyncBaseTransport):
         clock: Clock,
         *,
         noticed: Callable[[], None] = lambda: None,
+        around: Callable[[], Awaitable[object]] = trio.lowlevel.checkpoint,
     ) -> None:
         self._handle = handle
         self._clock = clock
         self._noticed = noticed
+        self._around = around
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """See ``httpx.AsyncBaseTransport``."""
@@ -37,11 +39,12 @@ class Simulated(httpx.AsyncBaseTransport):
             ),
             body=await request.aread(),
         )
-        await trio.lowlevel.checkpoint()
+        await self._around()
         answer = self._handle(asked, now=self._clock.now())
         reply = answer if isinstance(answer, Reply) else Reply(response=answer)
         self._noticed()
         await trio.sleep(reply.delay.total_seconds())
+        await self._around()
         if reply.response is None:
             raise httpx.RemoteProtocolError("the server hung up", request=request)
         headers = [(name, value) for name, value in reply.response.headers]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
@@ -10,14 +10,18 @@ from uuid import UUID
 
 import orjson
 import trio
-from attrs import define, field
+from attrs import define, field, frozen
 
+from actors.platform.budgets import Grant, Taken, Withheld
 from actors.platform.errors import (
     BatchMalformedError,
     PlatformError,
     PlatformUnavailableError,
     SecretLostError,
 )
+from actors.platform.health import HealthReport
+from actors.platform.incidents import Incident
+from actors.platform.policy import TenantPolicy
 from actors.platform.signals import (
     LARGEST_BATCH,
     PRODUCER_NOT_REGISTERED,
@@ -186,3 +190,110 @@ class FakeSecrets:
         if found is None:
             raise SecretLostError(f"there is no secret {secret_id}")
         return found
+
+    async def open(self, row: SealedSecret) -> Secret:
+        """See ``SecretStore.open``."""
+        return await self.unseal(row.tenant_id, row.secret_id)
+
+
+@frozen(kw_only=True)
+class Asked:
+    """One question to ``FakeBudgets``."""
+
+    tenant_id: str
+    connection_id: UUID
+    provider_id: str
+    calls: int
+    work: str
+
+
+@define(eq=False)
+class FakeBudgets:
+    """M35 as ``actors.platform.budgets.Budgets`` describes it; ``withheld`` are its next answers, then it grants."""
+
+    watch: Watch
+    down: PlatformError | None = None
+    withheld: deque[Withheld] = field(factory=deque)
+    asked: list[Asked] = field(factory=list)
+
+    async def take(
+        self, tenant_id: str, *, connection_id: UUID, provider_id: str, calls: int, work: str
+    ) -> Grant:
+        """See ``Budgets.take``."""
+        await trio.lowlevel.checkpoint()
+        if calls < 1 or work not in {"actions", "live", "backfill"}:
+            raise ValueError(f"{calls} calls for {work!r}")
+        self.asked.append(
+            Asked(
+                tenant_id=tenant_id,
+                connection_id=connection_id,
+                provider_id=provider_id,
+                calls=calls,
+                work=work,
+            )
+        )
+        self.watch.notify()
+        if self.down is not None:
+            raise self.down
+        return self.withheld.popleft() if self.withheld else Taken()
+
+
+@define(eq=False)
+class FakeIncidents:
+    """EPC-4 as ``actors.platform.incidents.Incidents`` describes it; ``lost`` as for ``FakeSignals``."""
+
+    watch: Watch
+    down: PlatformError | None = None
+    lost: int = 0
+    told: list[Incident] = field(factory=list)
+    kept: dict[UUID, Incident] = field(factory=dict)
+
+    @property
+    def open(self) -> tuple[Incident, ...]:
+        """What is not over yet."""
+        return tuple(one for one in self.kept.values() if one.resolved_at is None)
+
+    async def tell(self, incident: Incident) -> None:
+        """See ``Incidents.tell``."""
+        await trio.lowlevel.checkpoint()
+        self.told.append(incident)
+        try:
+            if self.down is not None:
+                raise self.down
+            self.kept[incident.alert_id] = incident
+            if self.lost:
+                self.lost -= 1
+                raise PlatformUnavailableError("EPC-4 gave no answer")
+        finally:
+            self.watch.notify()
+
+
+@define(eq=False)
+class FakeHealth:
+    """EPC-5 as ``actors.platform.health.HealthReports`` describes it."""
+
+    watch: Watch
+    down: PlatformError | None = None
+    reports: list[HealthReport] = field(factory=list)
+
+    async def report(self, report: HealthReport) -> None:
+        """See ``HealthReports.report``."""
+        await trio.lowlevel.checkpoint()
+        try:
+            if self.down is not None:
+                raise self.down
+            self.reports.append(report)
+        finally:
+            self.watch.notify()
+
+
+@define(eq=False)
+class FakePolicy:
+    """A policy that a test changes while it runs; see ``actors.platform.policy.Policy``."""
+
+    default: TenantPolicy = field(factory=TenantPolicy)
+    tenants: dict[str, TenantPolicy] = field(factory=dict)
+
+    def of(self, tenant_id: str) -> TenantPolicy:
+        """See ``Policy.of``."""
+        return self.tenants.get(tenant_id, self.default)

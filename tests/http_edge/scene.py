@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from datetime import UTC, datetime
 from io import StringIO
 from typing import Any, cast
@@ -18,6 +18,8 @@ from attrs import define, evolve, field, frozen
 from hypercorn.config import Config
 from hypercorn.trio import serve as serve_hypercorn
 
+from actors.pools import Pools, provider_pools
+from actors.resolution import system_look_up
 from adapters.contract import Request, Secret
 from http_edge import surroundings
 from http_edge.app import build_app
@@ -294,10 +296,11 @@ async def running(opened: Opened, settings: Settings) -> AsyncIterator[Scene]:
         trio.open_nursery() as nursery,
         open_store(settings.database_url) as real,
         httpx.AsyncClient(trust_env=False, timeout=PATIENCE_S) as http,
-        httpx.AsyncClient(trust_env=False, timeout=PATIENCE_S) as outward,
+        httpx.AsyncClient(trust_env=False, timeout=PATIENCE_S) as siblings,
+        aclosing(provider_pools(system_look_up())) as providers,
     ):
         store = ShakyStore(real)
-        node = _assembled(opened, settings, cast("Store", store), outward, log)
+        node = _assembled(opened, settings, cast("Store", store), siblings, providers, log)
         await nursery.start(node.system.run)
         await nursery.start(_listen, node, listening)
         scene = Scene(
@@ -314,15 +317,20 @@ async def running(opened: Opened, settings: Settings) -> AsyncIterator[Scene]:
 
 
 def _assembled(
-    opened: Opened, settings: Settings, store: Store, outward: httpx.AsyncClient, log: StringIO
+    opened: Opened,
+    settings: Settings,
+    store: Store,
+    siblings: httpx.AsyncClient,
+    providers: Pools,
+    log: StringIO,
 ) -> Node:
     world = World(clock=opened.clock, ids=new_id, entropy=os.urandom)
     return assemble(
         Outside(
             settings=settings,
             store=store,
-            platform=connect(settings, store, outward, world),
-            providers=outward,
+            platform=connect(settings, store, siblings, world),
+            providers=providers,
             world=world,
             log=make_log("debug", opened.clock, log),
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -11,13 +11,16 @@ import orjson
 import pytest
 import trio
 
+from actors import evidence, incidents
 from http_edge.actions import LONGEST_WAIT, waiting_time
 from http_edge.surroundings import PULL_REQUEST, REPOSITORY
 from persistence.errors import StoreUnavailableError
-from persistence.records import ConnectionState
+from persistence.records import ActionState, ConnectionState
 from tests.http_edge.scene import EXECUTE, Connected, Scene, error_of
+from tests.persistence import samples
 
 WAIT = {"prefer": "wait=15"}
+LIST = "/internal/integrations/actions"
 
 
 async def execute(
@@ -191,14 +194,8 @@ async def test_p4_a_repeated_action_is_answered_though_its_connection_is_active_
     """P4, UT-IA-04: what is new is refused, what is known is told."""
     connection = await scene.active()
     first = await execute(scene, connection, "known", wait=True)
-    await scene.store.change_state(
-        "acme",
-        UUID(connection.connection_id),
-        expected=(ConnectionState.ACTIVE,),
-        state=ConnectionState.SUSPENDED,
-        reason="unpaid",
-        now=scene.clock.now(),
-        receipt=None,
+    await samples.move(
+        scene.store, connection, ConnectionState.SUSPENDED, reason="unpaid", now=scene.clock.now()
     )
 
     again = await execute(scene, connection, "known")
@@ -287,3 +284,241 @@ async def test_an_unavailable_store_is_503(scene: Scene) -> None:
 )
 def test_prefer_wait_is_read_as_rfc_7240_says(prefer: str | None, seconds: float) -> None:
     assert waiting_time(prefer) == timedelta(seconds=seconds)
+
+
+async def test_what_was_sent_for_an_action_is_shown_without_its_bodies(scene: Scene) -> None:
+    """Issue 5: step, digest, state, time and status; never what was in it."""
+    connection = await scene.active()
+    done = await execute(scene, connection, "shown", wait=True)
+
+    shown = await scene.call("viewer", "GET", done.headers["location"])
+
+    (exchange,) = shown.json()["exchanges"]
+    assert set(exchange) == {"step", "digest", "state", "sent_at", "status"}
+    assert (exchange["step"], exchange["state"], exchange["status"]) == (0, "intended", None)
+    assert len(exchange["digest"]) == 64
+    assert shown.json()["ended_at"] is not None
+    assert "Comment shown" not in shown.text
+
+
+async def test_actions_are_listed_newest_first_in_pages_and_found_by_what_they_are(
+    scene: Scene,
+) -> None:
+    connection, other = await scene.active(), await scene.active()
+    made = [
+        (await execute(scene, connection, f"k{n}", wait=True, correlation_id=f"c{n % 2}")).json()
+        for n in range(4)
+    ]
+    elsewhere = (await execute(scene, other, "k", wait=True)).json()
+    ids = [each["action_id"] for each in reversed([*made, elsewhere])]
+
+    async def found(query: str) -> list[str]:
+        answer = await scene.call("viewer", "GET", f"{LIST}?{query}")
+        assert answer.status_code == 200, answer.text
+        return [each["action_id"] for each in answer.json()["actions"]]
+
+    first = (await scene.call("viewer", "GET", f"{LIST}?limit=2")).json()
+    rest = (await scene.call("viewer", "GET", f"{LIST}?cursor={first['next_cursor']}")).json()
+    listed = [each["action_id"] for each in (*first["actions"], *rest["actions"])]
+    assert listed == ids
+    assert rest["next_cursor"] is None
+    assert await found(f"connection_id={other.connection_id}") == [elsewhere["action_id"]]
+    assert await found("correlation_id=c1") == [made[3]["action_id"], made[1]["action_id"]]
+    assert await found("status=done&canonical_type=comment_on_pr") == ids
+    assert await found("status=queued&status=unsure") == []
+    assert await found("canonical_type=create_issue") == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "seconds"),
+    [({}, 86_400), ({"expires_in_s": 60}, 60), ({"expires_at": "MINUTES"}, 300)],
+)
+async def test_an_action_expires_when_its_caller_says_or_after_a_day(
+    scene: Scene, changes: dict[str, Any], seconds: int
+) -> None:
+    connection = await scene.active()
+    if "expires_at" in changes:
+        changes = {"expires_at": (scene.clock.now() + timedelta(minutes=5)).isoformat()}
+
+    made = (await execute(scene, connection, "timed", **changes)).json()
+
+    lasts = datetime.fromisoformat(made["expires_at"]) - datetime.fromisoformat(made["created_at"])
+    assert abs(lasts.total_seconds() - seconds) < 5
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "field"),
+    [
+        ({"expires_in_s": 0}, 400, "expires_in_s"),
+        ({"expires_in_s": 31 * 86_400}, 400, "expires_in_s"),
+        ({"expires_at": "2020-01-01T00:00:00Z"}, 422, "expires_at"),
+        ({"expires_at": "2099-01-01T00:00:00Z"}, 422, "expires_at"),
+        ({"expires_at": "2099-01-01T00:00:00"}, 400, "expires_at"),
+        ({"expires_at": "tomorrow"}, 400, "expires_at"),
+        ({"expires_at": "2099-01-01T00:00:00Z", "expires_in_s": 60}, 422, "expires_at"),
+    ],
+)
+async def test_a_wrong_expiry_is_refused_by_its_field(
+    scene: Scene, changes: dict[str, Any], status: int, field: str
+) -> None:
+    connection = await scene.active()
+
+    answer = await execute(scene, connection, "timed", **changes)
+
+    assert answer.status_code == status
+    assert error_of(answer)["details"]["field"] == field
+
+
+@pytest.mark.parametrize(
+    ("canonical_type", "target", "payload", "field"),
+    [
+        ("post_chat_message", {"channel": "C1"}, {"text": "hi"}, "canonical_type"),
+        ("create_issue", {"repository": REPOSITORY}, {"body": "no title"}, "payload.title"),
+        (
+            "comment_on_pr",
+            {"repository": REPOSITORY, "pr_number": "2"},
+            {"body": "x"},
+            "target.pr_number",
+        ),
+    ],
+)
+async def test_what_no_provider_or_not_this_one_can_do_is_422(
+    scene: Scene, canonical_type: str, target: Any, payload: Any, field: str
+) -> None:
+    """FR-7: the canonical table first, then the provider's own; nothing is stored."""
+    connection = await scene.active()
+
+    answer = await execute(
+        scene, connection, "no", canonical_type=canonical_type, target=target, payload=payload
+    )
+
+    assert answer.status_code == 422
+    assert error_of(answer)["code"] == "INVALID_ACTION"
+    assert error_of(answer)["details"]["field"] == field
+    assert (await scene.call("viewer", "GET", LIST)).json()["actions"] == []
+
+
+async def test_too_long_for_the_provider_names_its_limit(scene: Scene) -> None:
+    connection = await scene.active()
+
+    answer = await execute(scene, connection, "long", payload={"body": "x" * 70_000})
+
+    assert answer.status_code == 422
+    assert "65536" in error_of(answer)["message"]
+
+
+async def queued(scene: Scene, connection: Connected, key: str) -> str:
+    """The id of an action that the actor has not taken up; ``due_actions`` is held for it."""
+    scene.store.hold("due_actions")
+    made = await execute(scene, connection, key, correlation_id="corr-7")
+    return str(made.json()["action_id"])
+
+
+async def test_an_action_is_cancelled_before_it_is_sent(scene: Scene) -> None:
+    """Issue 5: never sent after that, and the next of its target goes on; with a receipt."""
+    connection = await scene.active()
+    action_id = await queued(scene, connection, "first")
+    gate = scene.store.gates.pop("due_actions")
+
+    cancelled = await scene.call(
+        "module", "POST", f"{LIST}/{action_id}/cancel", {"reason": "not needed"}
+    )
+    gate.set()
+    second = await execute(scene, connection, "second", wait=True)
+    again = await scene.call("module", "POST", f"{LIST}/{action_id}/cancel")
+
+    assert cancelled.status_code == 200
+    document = cancelled.json()
+    assert (document["status"], document["reason"]) == ("cancelled", "not needed")
+    assert document["ended_at"] is not None
+    assert second.json()["status"] == "done"
+    assert again.status_code == 409
+    assert await comments(scene) == ["Comment second"]
+    assert '"event": "action.changed"' in scene.log.getvalue()
+
+
+async def test_what_ended_can_not_be_cancelled(scene: Scene) -> None:
+    connection = await scene.active()
+    done = await execute(scene, connection, "done", wait=True)
+
+    answer = await scene.call("module", "POST", f"{LIST}/{done.json()['action_id']}/cancel", {})
+
+    assert answer.status_code == 409
+    assert error_of(answer)["code"] == "CONFLICT"
+
+
+async def left_unsure(scene: Scene, connection: Connected) -> str:
+    """The id of an action whose effect nobody can know of, with the incident that it is."""
+    action_id = await queued(scene, connection, "unsure")
+    store, ports = scene.store, scene.node.ports
+    record = await ports.store.action("acme", UUID(action_id))
+    assert record is not None
+    lease = await ports.store.claim_connection(
+        "acme", UUID(connection.connection_id), owner=UUID(int=1)
+    )
+    await ports.store.settle_action(
+        lease,
+        record.action_id,
+        state=ActionState.UNSURE,
+        reason="no answer came",
+        outcome=b"{}",
+        receipt=evidence.of_action(record, ports, request={}, result={}, succeeded=False),
+        now=scene.clock.now(),
+        incident=incidents.of_action(record, ports, summary="not known"),
+    )
+    store.gates.pop("due_actions").set()
+    return action_id
+
+
+@pytest.mark.parametrize("status", ["done", "refused"])
+async def test_an_operator_settles_what_was_left_unsure(scene: Scene, status: str) -> None:
+    """Issue 5: with a reason and the provider's reference; the incident ends with it."""
+    connection = await scene.active()
+    action_id = await left_unsure(scene, connection)
+    path = f"{LIST}/{action_id}/resolve"
+    found = {"status": status, "reason": "I looked", "reference": "IC_1"}
+
+    module = await scene.call("module", "POST", path, found)
+    resolved = await scene.call("operator", "POST", path, found)
+    again = await scene.call("operator", "POST", path, found)
+    health = await scene.call(
+        "operator", "GET", f"/internal/integrations/connections/{connection.connection_id}/health"
+    )
+
+    assert module.status_code == 403
+    assert resolved.status_code == 200
+    document = resolved.json()
+    assert (document["status"], document["reason"]) == (status, "I looked")
+    assert (document["reference"] or {}).get("id") == ("IC_1" if status == "done" else None)
+    assert again.status_code == 409
+    (incident,) = health.json()["incidents"]
+    assert incident["kind"] == f"action_unsure:{action_id}"
+    assert incident["resolved_at"] is not None
+
+
+async def test_an_effect_may_be_settled_without_its_reference(scene: Scene) -> None:
+    action_id = await left_unsure(scene, await scene.active())
+
+    resolved = await scene.call(
+        "operator", "POST", f"{LIST}/{action_id}/resolve", {"status": "done", "reason": "seen"}
+    )
+
+    assert resolved.json()["reference"] is None
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "status"),
+        ({"status": "unsure", "reason": "x"}, "status"),
+        ({"status": "done"}, "reason"),
+        ({"status": "done", "reason": ""}, "reason"),
+    ],
+)
+async def test_a_wrong_resolution_names_its_field(
+    scene: Scene, body: dict[str, Any], field: str
+) -> None:
+    answer = await scene.call("operator", "POST", f"{LIST}/{UUID(int=1)}/resolve", body)
+
+    assert answer.status_code == 400
+    assert error_of(answer)["details"]["field"] == field

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
 import pytest
 
-from http_edge.addresses import checked_base_url
+from actors.network import Network
+from actors.pools import Pools
+from actors.transport import Transport
+from http_edge.addresses import check_reach, checked_base_url, checked_network
 from http_edge.errors import InvalidError
+from tests.fakes.certificates import Authority
+from tests.fakes.names import Names
 
 PUBLIC = (
     "https://api.github.com",
@@ -40,6 +49,13 @@ PRIVATE = (
     "https://[::]",
     "https://[::ffff:127.0.0.1]",
     "https://[::ffff:10.0.0.1]",
+    "https://[::ffff:8.8.8.8]",
+    "https://[64:ff9b::808:808]",
+    "https://[64:ff9b:1::1]",
+    "https://[2002:808:808::1]",
+    "https://[2001:0:808:808::1]",
+    "https://[fec0::1]",
+    "https://168.63.129.16",
     "https://2130706433",
     "https://017700000001",
     "https://0x7f000001",
@@ -116,3 +132,62 @@ def test_plain_http_is_for_loopback_in_development_only() -> None:
     ):
         with pytest.raises(InvalidError):
             checked_base_url(url, development=development)
+
+
+def test_a_way_of_its_own_is_taken_as_given(tmp_path: Path) -> None:
+    pem, proxy = Authority(tmp_path).pem, "http://proxy.example.com:3128"
+
+    assert checked_network(None, None, development=False) == Network()
+    assert checked_network(pem, proxy, development=True) == Network(
+        ca_bundle=pem, proxy=proxy, development=True
+    )
+
+
+@pytest.mark.parametrize(
+    ("ca_bundle", "proxy", "field", "said"),
+    [
+        ("", None, "network.ca_bundle", "must be certificates in PEM form"),
+        ("not a certificate", None, "network.ca_bundle", "must be certificates in PEM form"),
+        ("-----BEGIN CERTIFICATE-----\nAAAA", None, "network.ca_bundle", "can not be read"),
+        (None, "", "network.proxy", "must be an absolute URL"),
+        (None, "http://10.0.0.1:3128", "network.proxy", "private network"),
+        (None, "http://localhost:3128", "network.proxy", "this machine"),
+        (None, "http://user:word@proxy.example.com", "network.proxy", "no credentials"),
+    ],
+)
+def test_sec_a_way_that_can_not_be_used_is_told_at_the_door(
+    ca_bundle: str | None, proxy: str | None, field: str, said: str
+) -> None:
+    with pytest.raises(InvalidError, match=said) as refused:
+        checked_network(ca_bundle, proxy, development=False)
+
+    assert (refused.value.status, refused.value.details) == (422, {"field": field})
+    assert "word" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("base_url", "proxy", "field"),
+    [
+        ("https://public.test", None, None),
+        ("https://private.test", None, "base_url"),
+        ("https://private.test", "http://public.test", None),
+        ("https://public.test", "http://private.test", "network.proxy"),
+    ],
+)
+async def test_sec_where_a_name_leads_is_told_at_the_door(
+    base_url: str, proxy: str | None, field: str | None
+) -> None:
+    names = Names({"public.test": [("8.8.8.8",)], "private.test": [("8.8.8.8", "10.0.0.1")]})
+    transport = Transport(
+        pools=Pools(lambda _: httpx.MockTransport(lambda _: httpx.Response(200))),
+        deadline=timedelta(seconds=30),
+        look_up=names.look_up,
+    )
+
+    if field is None:
+        await check_reach(base_url, Network(proxy=proxy), transport)
+    else:
+        with pytest.raises(InvalidError, match="not public") as refused:
+            await check_reach(base_url, Network(proxy=proxy), transport)
+
+        assert (refused.value.status, refused.value.details) == (422, {"field": field})

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from tests.http_edge.scene import EXECUTE, neighbours, running
+import orjson
+from attrs import evolve
+
+from tests.http_edge.scene import EXECUTE, Opened, neighbours, running
 
 
 async def test_a_node_works_the_same_on_each_engine(store_url: str) -> None:
@@ -27,3 +30,17 @@ async def test_a_node_works_the_same_on_each_engine(store_url: str) -> None:
         assert signal["sequence_no"] == 1
         ledger = await scene.ledger()
         assert (ledger["forwarded"], ledger["duplicate"], ledger["difference"]) == (1, 1, 0)
+
+
+async def test_a_node_says_once_which_neighbours_it_does_without(opened: Opened) -> None:
+    """A node may live without M35, EPC-4 and EPC-5; without a word of it nobody would know why nothing is told."""
+    settings = evolve(opened.settings(), budget_url=None, health_url=None)
+
+    async with running(opened, settings) as scene:
+        lines = [orjson.loads(line) for line in scene.log.getvalue().splitlines()]
+        ports = scene.node.ports
+
+    [said] = [line for line in lines if line["event"] == "platform.not_configured"]
+    assert said["ports"] == ["budgets", "health"]
+    assert (ports.budgets, ports.health) == (None, None)
+    assert ports.incidents is not None

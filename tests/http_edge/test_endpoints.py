@@ -145,3 +145,36 @@ async def test_p8_an_endpoint_never_shows_its_secrets() -> None:
 
     assert "acme/2" not in shown
     assert "t0ken" not in shown
+
+
+async def test_a_change_of_ours_shows_at_once() -> None:
+    found, store, _, _ = made(record("t", NEW), record("other", OLD))
+    await found.find("t")
+    await found.find("other")
+
+    found.forget(UUID(int=8))
+    found.forget(UUID(int=9))  # one that is not remembered
+    await found.find("t")
+    await found.find("t")
+
+    assert store.asked == 3
+    assert len(found._known) == 1
+
+
+async def test_what_was_read_before_a_change_is_not_kept_after_it() -> None:
+    """The change may be committed while the old rows are on their way."""
+    found, store, _, _ = made(record("t", NEW))
+    asking = store.endpoint
+
+    async def slow(token_hash: bytes, *, now: object) -> EndpointRecord | None:
+        row = await asking(token_hash, now=now)
+        found.forget(UUID(int=8))
+        return row
+
+    store.endpoint = slow  # type: ignore[method-assign]
+    first = await found.find("t")
+    await found.find("t")
+
+    assert first is not None
+    assert store.asked == 2
+    assert found._known == {}

@@ -13,6 +13,15 @@ import pytest
 import actors
 import adapters
 import persistence
+from actors.errors import (
+    BusyError,
+    CredentialsRefusedError,
+    DomainError,
+    IncapableError,
+    LoginError,
+    NotAllowedError,
+    WrongStateError,
+)
 from actors.platform.errors import (
     InvalidTokenError,
     PlatformError,
@@ -37,17 +46,19 @@ from http_edge.errors import (
     to_response,
 )
 from persistence.errors import (
+    ChangedError,
     ConflictError,
     FencedError,
     MissingError,
     SchemaError,
+    StaleError,
     StoreError,
     StoreFullError,
     StoreUnavailableError,
 )
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-ROOTS = (AdapterError, StoreError, PlatformError)
+ROOTS = (AdapterError, StoreError, PlatformError, DomainError)
 BY_THEIR_ROOT = {
     "PlatformUnavailableError",
     "PlatformRefusedError",
@@ -102,6 +113,14 @@ def test_no_row_hides_a_later_one() -> None:
         (ConflictError("no"), 409, "CONFLICT"),
         (MissingError("no"), 404, "NOT_FOUND"),
         (FencedError("no"), 503, "MOVED"),
+        (ChangedError("no"), 409, "CONNECTION_NOT_ACTIVE"),
+        (StaleError("no"), 412, "PRECONDITION_FAILED"),
+        (WrongStateError("no"), 409, "CONFLICT"),
+        (NotAllowedError("no"), 403, "PROVIDER_NOT_ALLOWED"),
+        (IncapableError("no"), 422, "CAPABILITY_MISSING"),
+        (CredentialsRefusedError("no"), 422, "CREDENTIALS_REFUSED"),
+        (LoginError("no"), 400, "LOGIN_FAILED"),
+        (BusyError("no"), 503, "BUSY"),
         (InvalidTokenError("no"), 401, "UNAUTHENTICATED"),
         (SecretLostError("no"), 409, "SECRET_LOST"),
         (PlatformUnavailableError("no"), 503, "DEPENDENCY_UNAVAILABLE"),
@@ -125,7 +144,13 @@ def test_the_field_is_told_where_one_is_known() -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [AdapterError("s3cret"), StoreError("s3cret"), KeyError("s3cret")]
+    "error",
+    [
+        AdapterError("s3cret"),
+        StoreError("s3cret"),
+        DomainError("s3cret"),
+        KeyError("s3cret"),
+    ],
 )
 def test_p8_our_own_bugs_say_nothing_of_themselves(error: Exception) -> None:
     shown = from_exception(error)

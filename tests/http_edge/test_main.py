@@ -12,32 +12,31 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import orjson
 import pytest
 import trio
-from click.testing import CliRunner, Result
 
 from adapters.contract import Request, Secret
 from adapters.github import ADAPTER
 from http_edge import demo, dev
-from http_edge.__main__ import leaves, main
+from http_edge.commands.running import leaves
+from http_edge.routes import contract
 from http_edge.settings import describe
 from http_edge.surroundings import Ports
 from tests.actors.platform.world import EPOCH
+from tests.http_edge.command import NOTHING, call
 from tests.http_edge.test_settings import LEAST
-
-NOTHING = {name: None for name in os.environ if name.startswith("IA_")}
-
-
-def call(*arguments: str, **environ: str) -> Result:
-    return CliRunner().invoke(main, list(arguments), env={**NOTHING, **environ})
 
 
 def test_help_names_every_command_and_every_setting() -> None:
     result = call("--help")
 
     assert result.exit_code == 0
-    for command in ("serve", "dev", "migrate", "demo", "send"):
-        assert command in result.output
+    for command in (
+        *("serve", "dev", "migrate", "demo", "send", "openapi"),
+        *("providers", "connections", "actions", "receipts"),
+    ):
+        assert f"\n  {command} " in result.output
     for name, _, _ in describe():
         assert name in result.output
 
@@ -237,6 +236,22 @@ def test_demo_exits_with_what_it_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "main", broken)
 
     assert call("demo").exit_code == 1
+
+
+def test_openapi_prints_the_document_that_is_served() -> None:
+    result = call("openapi")
+
+    assert result.exit_code == 0
+    assert result.stdout_bytes == contract()
+    assert orjson.loads(result.stdout)["openapi"].startswith("3.1")
+
+
+def test_what_the_command_line_is_told_does_not_stop_a_node(tmp_path: Path) -> None:
+    told = {"IA_API_URL": "http://x", "IA_API_TOKEN": "x", "IA_API_TOKEN_FILE": "x"}
+
+    result = call("migrate", **LEAST, **told, IA_DATABASE_URL=f"sqlite:///{tmp_path}/new.db")
+
+    assert result.exit_code == 0, result.output
 
 
 def test_the_errors_in_a_group_of_groups_are_all_found() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from decimal import Decimal
 from uuid import UUID
 
 import httpx
@@ -13,12 +14,15 @@ from attrs import evolve
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from actors.platform.errors import InvalidTokenError, PlatformError
+from actors.platform.policy import StaticPolicy, TenantPolicy
 from adapters.contract import Secret
 from http_edge.platform import Platform, World, connect
 from http_edge.settings import Settings, load
 from persistence.records import ReceiptBatch, ReceiptRecord, SealedSecret, TenantKey
 from tests.actors.platform.world import (
     EPOCH,
+    INCIDENT,
+    REPORT,
     Answering,
     HandClock,
     claims,
@@ -55,7 +59,10 @@ def batch(tenant: str = "acme") -> ReceiptBatch:
         connection_id=None,
         operation="integration.connection.github.create",
         body=b"{}",
+        sequence_no=1,
         stamped_at=EPOCH,
+        previous=bytes(32),
+        digest=b"d" * 32,
     )
     return ReceiptBatch(batch_id=UUID(int=2), tenant_id=tenant, receipts=(receipt,))
 
@@ -193,3 +200,92 @@ async def test_iams_word_is_believed_as_long_as_the_settings_say() -> None:
     await identity.verify(token)
 
     assert len(answering.asked) == 2
+
+
+OPTIONAL: dict[str, object] = {
+    "budget_url": "http://budget.internal",
+    "budget_jwt_secret": Secret(value=b"s3cret-of-m35-with-32-bytes-or-more"),
+    "alerting_url": "http://alerting.internal",
+    "alerting_jwt_secret": Secret(value=b"s3cret-of-epc4-with-32-bytes-or-more"),
+    "health_url": "http://health.internal",
+    "health_token": Secret(value=b"valid_epc1_admin"),
+}
+
+
+def test_neighbours_without_an_address_are_absent_and_named() -> None:
+    answering = Answering(lambda _: httpx.Response(500))
+
+    without = platform(answering)
+    whole = platform(answering, **OPTIONAL)
+
+    assert (without.budgets, without.incidents, without.health) == (None, None, None)
+    assert without.absent == ("budgets", "incidents", "health")
+    assert whole.absent == ()
+
+
+async def test_each_optional_neighbour_is_asked_at_its_url_with_its_own_credential() -> None:
+    answering = Answering(lambda _: httpx.Response(403))
+    connected = platform(answering, **OPTIONAL, health_tenant="tenant-default")
+    assert connected.budgets
+    assert connected.incidents
+    assert connected.health
+
+    with pytest.raises(PlatformError):
+        await connected.budgets.take(
+            "acme", connection_id=UUID(int=1), provider_id="github", calls=1, work="live"
+        )
+    with pytest.raises(PlatformError):
+        await connected.incidents.tell(INCIDENT)
+    with pytest.raises(PlatformError):
+        await connected.health.report(REPORT)
+
+    hosts = [request.url.host for request in answering.asked]
+    tokens = [
+        request.headers["authorization"].removeprefix("Bearer ") for request in answering.asked
+    ]
+    assert hosts == ["budget.internal", "alerting.internal", "health.internal"]
+    assert tokens[2] == "valid_epc1_admin"
+    for token, name in zip(tokens, ("budget_jwt_secret", "alerting_jwt_secret"), strict=False):
+        secret = OPTIONAL[name]
+        assert isinstance(secret, Secret)
+        said = jwt.decode(
+            token,
+            secret.value,
+            algorithms=["HS256"],
+            options={"verify_exp": False, "verify_iat": False},
+        )
+        assert said["tenant_id"] == "acme"
+        assert "aud" not in said
+
+
+async def test_a_call_costs_at_m35_what_the_settings_say() -> None:
+    answering = Answering(lambda _: httpx.Response(200, json={"allowed": True}))
+    connected = platform(answering, **OPTIONAL, budget_costs={"github": Decimal("0.5")})
+    assert connected.budgets
+
+    await connected.budgets.take(
+        "acme", connection_id=UUID(int=1), provider_id="github", calls=3, work="live"
+    )
+
+    asked = [json.loads(request.content) for request in answering.asked]
+    assert [question.get("estimated_cost") for question in asked] == [None, "1.5"]
+
+
+async def test_epc5_is_told_the_tenant_that_the_settings_say() -> None:
+    answering = Answering(lambda _: httpx.Response(201))
+    for settings in ({}, {"health_tenant": "tenant-default"}):
+        connected = platform(answering, **OPTIONAL, **settings)
+        assert connected.health
+        with pytest.raises(PlatformError):
+            await connected.health.report(REPORT)
+
+    told = [json.loads(request.content).get("tenant_id") for request in answering.asked]
+    assert told == [None, "acme", None, "tenant-default"]
+
+
+def test_the_policy_is_the_file_s_or_the_defaults() -> None:
+    answering = Answering(lambda _: httpx.Response(500))
+    strict = StaticPolicy(default=TenantPolicy(providers=()))
+
+    assert platform(answering).policy == StaticPolicy()
+    assert platform(answering, policy_file=strict).policy == strict

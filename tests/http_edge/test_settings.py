@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from attrs import fields
 
+from actors.platform.policy import StaticPolicy, TenantPolicy
 from adapters.contract import Secret
+from adapters.oauth import OAuthClient
 from http_edge.settings import Settings, SettingsError, describe, load
 
 LEAST = {
@@ -20,6 +23,14 @@ LEAST = {
     "IA_IAM_SECRET": "s3cret-of-iam-with-32-bytes-or-more",
     "IA_PM3_TOKEN": "s3cret-of-pm3",
     "IA_ERIS_TOKEN": "s3cret-of-eris",
+}
+OPTIONAL = {
+    "IA_BUDGET_URL": "http://budget.internal",
+    "IA_BUDGET_JWT_SECRET": "s3cret-of-m35-with-32-bytes-or-more",
+    "IA_ALERTING_URL": "http://alerting.internal",
+    "IA_ALERTING_JWT_SECRET": "s3cret-of-epc4-with-32-bytes-or-more",
+    "IA_HEALTH_URL": "http://health.internal",
+    "IA_HEALTH_TOKEN": "s3cret-of-epc5",
 }
 
 
@@ -102,6 +113,21 @@ def test_every_mistake_is_reported_together() -> None:
         ("IA_PM3_TOKENS", "[]"),
         ("IA_PM3_TOKENS", '{"acme": 1}'),
         ("IA_PM3_TOKENS", '{"acme": ""}'),
+        ("IA_BUDGET_URL", "m35"),
+        ("IA_BUDGET_JWT_SECRET", "x" * 31),
+        ("IA_BUDGET_COSTS", "0.1"),
+        ("IA_BUDGET_COSTS", '{"github": 0.1}'),
+        ("IA_BUDGET_COSTS", '{"github": "much"}'),
+        ("IA_BUDGET_COSTS", '{"github": "-0.1"}'),
+        ("IA_BUDGET_COSTS", '{"github": "NaN"}'),
+        ("IA_OAUTH_CLIENTS", "github"),
+        ("IA_OAUTH_CLIENTS", '{"github": ":secret"}'),
+        ("IA_OAUTH_RETURN_ORIGINS", "app.example.com"),
+        ("IA_OAUTH_RETURN_ORIGINS", "https://app.example.com/path"),
+        ("IA_ALERTING_JWT_SECRET", "x" * 31),
+        ("IA_HEALTH_TENANT", ""),
+        ("IA_POLICY_FILE", ""),
+        ("IA_POLICY_FILE", "/there/is/none.toml"),
         ("IA_LOG_LEVEL", "loud"),
         ("IA_KMS_PLANE", "astral"),
         ("IA_DATABASE_URL", "sqlite:"),
@@ -156,6 +182,101 @@ def test_the_other_one_of_two_credentials_will_do() -> None:
 
     assert settings.pm3_tokens == {"acme": Secret(value=b"for-acme")}
     assert settings.iam_secret is None
+
+
+def test_oauth_clients_and_origins() -> None:
+    settings = load(
+        LEAST
+        | {
+            "IA_OAUTH_CLIENTS": '{"github": "Iv1.abc:s3:cr3t", "linear": "public"}',
+            "IA_OAUTH_RETURN_ORIGINS": "https://app.example.com, https://admin.example.com/",
+        }
+    )
+
+    assert settings.oauth_clients == {
+        "github": OAuthClient(client_id="Iv1.abc", client_secret=Secret(value=b"s3:cr3t")),
+        "linear": OAuthClient(client_id="public"),
+    }
+    assert settings.oauth_return_origins == (
+        "https://app.example.com",
+        "https://admin.example.com",
+    )
+    assert "cr3t" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("credential", "url"),
+    [
+        ("IA_BUDGET_JWT_SECRET", "IA_BUDGET_URL"),
+        ("IA_ALERTING_JWT_SECRET", "IA_ALERTING_URL"),
+        ("IA_HEALTH_TOKEN", "IA_HEALTH_URL"),
+    ],
+)
+def test_a_neighbour_that_may_be_left_out_needs_its_credential_when_it_is_not(
+    credential: str, url: str
+) -> None:
+    environ = LEAST | OPTIONAL
+    del environ[credential]
+
+    assert problems(environ) == (f"{credential} is needed with {url}",)
+
+
+def test_neighbours_may_be_left_out_or_named_as_zeroui_does() -> None:
+    without = load(LEAST)
+    theirs = {
+        "BUDGET_SERVICE_URL": "http://b",
+        "ALERTING_SERVICE_URL": "http://a",
+        "HEALTH_SERVICE_URL": "http://h",
+    }
+    secrets = {name: value for name, value in OPTIONAL.items() if not name.endswith("URL")}
+
+    named = load(LEAST | secrets | theirs)
+
+    assert (without.budget_url, without.alerting_url, without.health_url) == (None, None, None)
+    assert (named.budget_url, named.alerting_url, named.health_url) == (
+        "http://b",
+        "http://a",
+        "http://h",
+    )
+
+
+def test_a_call_s_cost_is_an_exact_amount() -> None:
+    assert load(LEAST).budget_costs == {}
+    costs = load({**LEAST, "IA_BUDGET_COSTS": '{"github": "0.10"}'}).budget_costs
+    assert costs == {"github": Decimal("0.1")}
+
+
+def test_the_policy_is_read_from_its_file(tmp_path: Path) -> None:
+    file = tmp_path / "policy.toml"
+    file.write_text("[tenants.acme]\nproviders = ['github']\n")
+
+    settings = load({**LEAST, "IA_POLICY_FILE": str(file)})
+
+    acme = TenantPolicy(providers=("github",))
+    assert settings.policy_file == StaticPolicy(tenants={"acme": acme})
+    assert load(LEAST).policy_file is None
+
+
+def test_every_mistake_of_the_policy_is_among_those_of_the_settings(tmp_path: Path) -> None:
+    file = tmp_path / "policy.toml"
+    file.write_text("[default]\ncolour = 'red'\nbudget_open = 1\n")
+
+    found = problems({**LEAST, "IA_POLICY_FILE": str(file), "IA_DRAIN": "soon"})
+
+    assert found[-1].startswith("IA_DRAIN must")
+    assert found[:-1] == (
+        "IA_POLICY_FILE default.colour is no rule",
+        "IA_POLICY_FILE default.budget_open must be true or false",
+    )
+
+
+def test_a_policy_that_is_no_toml_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "policy.toml"
+    file.write_text("[default")
+
+    (problem,) = problems({**LEAST, "IA_POLICY_FILE": str(file)})
+
+    assert problem.startswith("IA_POLICY_FILE Expected")
 
 
 @pytest.mark.parametrize(
@@ -233,7 +354,10 @@ def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     assert "No such file" in problem
 
 
-@pytest.mark.parametrize("name", ["IA_IAM_SECRET", "IA_PM3_TOKEN", "IA_ERIS_TOKEN"])
+@pytest.mark.parametrize(
+    "name",
+    ["IA_IAM_SECRET", "IA_PM3_TOKEN", "IA_ERIS_TOKEN", "IA_BUDGET_JWT_SECRET", "IA_HEALTH_TOKEN"],
+)
 def test_a_secret_may_come_from_a_file(tmp_path: Path, name: str) -> None:
     file = tmp_path / "secret"
     file.write_text("from-a-file, and long enough to sign with\n")
@@ -287,6 +411,7 @@ def test_p8_no_secret_is_in_the_repr_or_in_a_problem() -> None:
         "IA_DATABASE_URL": "postgresql://ia:s3cret-of-db@db/ia",
         "IA_PM3_TOKENS": '{"acme": "s3cret-of-acme"}',
         "IA_KMS_APPROVAL_TOKEN": "s3cret-of-kms",
+        **OPTIONAL,
     }
     wrong = {"IA_DATABASE_URL": "postgres//ia:s3cret-of-db@db/ia", "IA_PM3_TOKENS": "s3cret{"}
 

@@ -30,17 +30,15 @@ class Scripted:
     def handle(self, request: Request, *, now: datetime) -> Response | Reply:
         self.asked.append((request, now))
         plain = Response(status=200, headers=(("x-mine", "1"),), body=request.body or b"hello")
-        match request.url:
-            case "/dropped":
-                return Reply(response=None)
-            case "/cut":
-                return Reply(response=plain, cut_at=2)
-            case "/late":
-                return Reply(response=plain, delay=timedelta(milliseconds=50))
-            case "/empty":
-                return Response(status=204)
-            case _:
-                return plain
+        scripted: dict[str, Response | Reply] = {
+            "/dropped": Reply(response=None),
+            "/cut": Reply(response=plain, cut_at=2),
+            "/late": Reply(response=plain, delay=timedelta(milliseconds=50)),
+            "/drip": Reply(response=plain, drip=timedelta(milliseconds=10)),
+            "/drip/empty": Reply(response=Response(status=204), drip=timedelta(hours=1)),
+            "/empty": Response(status=204),
+        }
+        return scripted.get(request.url, plain)
 
 
 @asynccontextmanager
@@ -111,6 +109,32 @@ async def test_an_answer_can_be_late() -> None:
         await client.get("/late")
 
     assert trio.current_time() - start >= 0.05
+
+
+async def test_an_answer_can_drip_byte_by_byte_and_is_whole_in_the_end() -> None:
+    pieces = []
+    async with serving(Scripted().handle) as client:
+        start = trio.current_time()
+        async with client.stream("GET", "/drip") as answer:
+            async for piece in answer.aiter_raw():
+                pieces.append((trio.current_time() - start, piece))  # noqa: PERF401
+        after = await client.get("/")
+
+    assert b"".join(piece for _, piece in pieces) == b"hello"
+    assert pieces[-1][0] - pieces[0][0] >= 0.02
+    assert after.status_code == 200
+
+
+async def test_an_answer_that_drips_too_long_breaks_off() -> None:
+    limits = ServeLimits(exchange=timedelta(milliseconds=30))
+    async with serving(Scripted().handle, limits) as client:
+        with pytest.raises(httpx.RemoteProtocolError, match="expected 1000"):
+            await client.post("/drip", content=b"x" * 1000)
+
+
+async def test_an_answer_without_a_body_has_nothing_to_drip() -> None:
+    async with serving(Scripted().handle) as client:
+        assert (await client.get("/drip/empty")).status_code == 204
 
 
 async def test_answers_without_a_body_have_none() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import trio
 
+from actors.platform.budgets import Taken
 from actors.platform.keys import KmsKeys, KmsTerms
 from actors.platform.sibling import Sibling
 from adapters.contract import Secret
@@ -16,7 +17,7 @@ from http_edge.node import new_id
 from http_edge.settings import load
 from http_edge.surroundings import KMS_TENANT, caller_token
 from runtime import TrioClock
-from tests.actors.platform.world import EPOCH
+from tests.actors.platform.world import EPOCH, INCIDENT, REPORT
 from tests.http_edge.scene import Scene
 
 
@@ -29,11 +30,14 @@ async def test_every_neighbour_listens_on_a_port_of_its_own(nursery: trio.Nurser
             f"{around.github_url}/user": 401,
             f"{around.kms_url}/_sim/counts": 200,
             f"{around.eris_url}/_sim/counts": 200,
+            f"{around.budget_url}/budget/v1/health": 200,
+            f"{around.alerting_url}/healthz": 200,
+            f"{around.health_url}/healthz": 200,
         }
         answers = {url: (await client.get(url, headers={"user-agent": "t"})) for url in urls}
 
     assert {url: answer.status_code for url, answer in answers.items()} == urls
-    assert len({url.split("/")[2] for url in urls}) == 5
+    assert len({url.split("/")[2] for url in urls}) == 8
 
 
 async def test_two_sets_of_neighbours_have_different_github_tokens(nursery: trio.Nursery) -> None:
@@ -54,6 +58,25 @@ async def test_their_settings_need_nothing_but_a_public_url(nursery: trio.Nurser
 
     assert settings.development
     assert settings.pm3_url == around.pm3_url
+
+
+async def test_a_node_among_them_is_let_in_by_every_optional_one(scene: Scene) -> None:
+    ports, around, tenant = scene.node.ports, scene.around, INCIDENT.tenant_id
+    assert ports.budgets
+    assert ports.incidents
+    assert ports.health
+
+    granted = await ports.budgets.take(
+        tenant, connection_id=new_id(), provider_id="github", calls=1, work="actions"
+    )
+    await ports.incidents.tell(INCIDENT)
+    await ports.health.report(REPORT)
+
+    alerts = await scene.http.get(f"{around.alerting_url}/_sim/alerts?tenant_id={tenant}")
+    told = await scene.http.get(f"{around.health_url}/_sim/telemetry?tenant_id={tenant}")
+    assert granted == Taken()
+    assert len(alerts.json()["alerts"]) == len(told.json()["telemetry"]) == 1
+    assert "platform.not_configured" not in scene.log.getvalue()
 
 
 async def wrapped_by(

@@ -20,7 +20,6 @@ from http_edge.node import new_id
 from http_edge.sending import signed
 from http_edge.webhooks import Call, accept
 from persistence.records import ConnectionState
-from persistence.store import Store
 from tests.http_edge.scene import (
     Connected,
     Opened,
@@ -29,6 +28,7 @@ from tests.http_edge.scene import (
     error_of,
     resigned,
 )
+from tests.persistence import samples
 
 
 async def test_ut_ia_01_a_signed_webhook_is_accepted_and_becomes_a_signal(scene: Scene) -> None:
@@ -289,22 +289,20 @@ async def test_what_comes_before_verification_is_kept_and_forwarded_after_it(sce
     assert signal["correlation_id"] == "early"
 
 
-async def test_a_deleted_connections_endpoint_is_404(scene: Scene) -> None:
+async def test_a_deleted_connections_endpoint_is_410(scene: Scene) -> None:
     connection = await scene.create()
-    store: Store = scene.store  # type: ignore[assignment]
-    await store.change_state(
-        "acme",
-        UUID(connection.connection_id),
-        expected=(ConnectionState.PENDING_VERIFICATION,),
-        state=ConnectionState.DELETED,
+    await samples.move(
+        scene.store,
+        connection,
+        ConnectionState.DELETED,
         reason="the tenant left",
         now=scene.clock.now(),
-        receipt=None,
     )
 
     answer = await scene.deliver(connection)
 
-    assert answer.status_code == 404
+    assert answer.status_code == 410
+    assert error_of(answer)["code"] == "GONE"
 
 
 async def test_sec_ia_02_a_tenants_webhooks_become_its_signals_only(scene: Scene) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 import trio
@@ -26,11 +27,24 @@ def _rows(url: str, statement: str) -> list[tuple[object, ...]]:
         connection.close()
 
 
+async def rows_in(url: str, statement: str) -> list[tuple[object, ...]]:
+    """Execute a statement beside whoever else works on the database; its rows as tuples."""
+    return await trio.to_thread.run_sync(_rows, url, statement)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a database without a table."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'empty.db'}"
+    return str(request.getfixturevalue("empty_postgres_url"))
+
+
 @pytest.fixture
 def rows_of(store_url: str) -> RowsOf:
     """Execute a statement on ``store_url`` beside the store; its rows as tuples."""
 
     async def rows_of(statement: str) -> list[tuple[object, ...]]:
-        return await trio.to_thread.run_sync(_rows, store_url, statement)
+        return await rows_in(store_url, statement)
 
     return rows_of

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
 from uuid import UUID, uuid4
 
+from persistence.changes import ConnectionChange, LoginRecord, NewIncident
 from persistence.records import (
     ConnectionRecord,
     ConnectionState,
@@ -26,6 +28,16 @@ from persistence.store import Store
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 DAY = timedelta(days=1)
+
+
+class Place(Protocol):
+    """Whatever names a connection: its record, a lease on it, or what a caller of the API knows of it."""
+
+    @property
+    def tenant_id(self) -> str: ...
+
+    @property
+    def connection_id(self) -> UUID | str: ...
 
 
 def connection(
@@ -51,17 +63,24 @@ def connection(
     )
 
 
-def endpoint(owner: ConnectionRecord) -> EndpointRecord:
+def endpoint(
+    owner: ConnectionRecord,
+    token: bytes = b"",
+    *,
+    token_ref: UUID | None = None,
+    created_at: datetime = NOW,
+) -> EndpointRecord:
     return EndpointRecord(
         registration_id=uuid4(),
         tenant_id=owner.tenant_id,
         connection_id=owner.connection_id,
         provider_id=owner.provider_id,
-        token_hash=hashlib.sha256(owner.connection_id.bytes).digest(),
+        token_hash=hashlib.sha256(owner.connection_id.bytes + token).digest(),
         state=owner.state,
         base_url=owner.base_url,
         secret_refs=(),
-        created_at=NOW,
+        created_at=created_at,
+        token_ref=token_ref,
     )
 
 
@@ -177,6 +196,40 @@ def exchange(lease: Lease, action_id: UUID, *, step: int = 0) -> ExchangeRecord:
     )
 
 
+def incident(
+    at: Place, kind: str = "needs_login", *, opened_at: datetime = NOW, summary: str = "gone"
+) -> NewIncident:
+    return NewIncident(
+        incident_id=uuid4(),
+        tenant_id=at.tenant_id,
+        connection_id=UUID(str(at.connection_id)),
+        provider_id="github",
+        kind=kind,
+        severity="high",
+        summary=summary,
+        opened_at=opened_at,
+    )
+
+
+def flow(
+    owner: ConnectionRecord, state: bytes = b"state", *, expires_at: datetime = NOW + DAY
+) -> tuple[LoginRecord, SealedSecret]:
+    """A login and its verifier."""
+    verifier = secret(owner, purpose="verifier")
+    login = LoginRecord(
+        login_id=uuid4(),
+        tenant_id=owner.tenant_id,
+        connection_id=owner.connection_id,
+        state_hash=hashlib.sha256(owner.connection_id.bytes + state).digest(),
+        verifier_ref=verifier.secret_id,
+        subject="ada",
+        return_to="https://app.example.test/" + "x" * 900,
+        created_at=NOW,
+        expires_at=expires_at,
+    )
+    return login, verifier
+
+
 async def connected(
     store: Store, tenant_id: str = "acme", *, state: ConnectionState = ConnectionState.ACTIVE
 ) -> ConnectionRecord:
@@ -184,6 +237,42 @@ async def connected(
     made = connection(tenant_id, state=state)
     await store.create_connection(made, endpoint(made), (), receipt(tenant_id))
     return made
+
+
+async def move(
+    store: Any,
+    at: Place,
+    state: ConnectionState,
+    *,
+    reason: str | None = None,
+    now: datetime = NOW,
+) -> ConnectionRecord:
+    """Bring a connection into a state, whatever its version is by now."""
+    return await changed(store, at, ConnectionChange(state=state, reason=reason), now=now)
+
+
+async def changed(
+    store: Any,
+    at: Place,
+    change: ConnectionChange,
+    *,
+    now: datetime = NOW,
+    receipt: NewReceipt | None = None,
+) -> ConnectionRecord:
+    """Change a connection, whatever its version is by now."""
+    place = (at.tenant_id, UUID(str(at.connection_id)))
+    found = await store.connection(*place)
+    record: ConnectionRecord = await store.change_connection(
+        *place, change, version=found.version, receipt=receipt, now=now
+    )
+    return record
+
+
+async def found(store: Store, made: ConnectionRecord) -> ConnectionRecord:
+    """A stored connection as it is now."""
+    there = await store.connection(made.tenant_id, made.connection_id)
+    assert there is not None
+    return there
 
 
 async def leased(store: Store, tenant_id: str = "acme") -> Lease:

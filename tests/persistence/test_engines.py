@@ -5,28 +5,44 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from uuid import uuid4
 
 import pytest
 import trio
 from attrs import evolve
 
-from persistence import actions, connections, inbox, outbox, receipts
+from persistence import (
+    connections,
+    endings,
+    inbox,
+    journal,
+    leases,
+    logins,
+    outbox,
+    receipts,
+    upkeep,
+)
+from persistence.changes import ConnectionChange
 from persistence.dialect import Engine, Sql, Transaction, query, shared
 from persistence.errors import ConflictError, MissingError, SchemaError, StoreUnavailableError
 from persistence.opening import is_postgres, sqlite_path
 from persistence.postgres import open_postgres
-from persistence.records import ActionState, RelayedSignal, SettledDelivery
+from persistence.records import ActionState, ConnectionState, Lease, RelayedSignal, SettledDelivery
 from persistence.sql_store import SqlStore
 from persistence.sqlite import SqliteEngine, open_sqlite
 from tests.persistence.samples import (
+    DAY,
     NOW,
     action,
+    connected,
     connection,
     delivery,
     endpoint,
     exchange,
+    flow,
     leased,
+    move,
     receipt,
     secret,
     settled,
@@ -109,16 +125,23 @@ TABLES = (
     "SELECT * FROM integration_connections ORDER BY connection_id",
     "SELECT * FROM webhook_registrations ORDER BY connection_id",
     "SELECT * FROM sealed_secrets ORDER BY secret_id",
+    "SELECT * FROM logins ORDER BY login_id",
+    "SELECT * FROM requests ORDER BY request_id",
+    "SELECT * FROM incidents ORDER BY incident_id",
 )
 
 
 @pytest.mark.parametrize(
-    "fact", ["create", "accept", "claim", "settle", "relay", "end", "batch", "intend"]
+    "fact",
+    [
+        *("create", "accept", "claim", "settle", "relay", "end", "batch", "intend"),
+        *("change", "cancel", "find_out", "renew", "login", "clean", "sweep"),
+    ],
 )
 async def test_a_transaction_that_dies_at_any_point_leaves_nothing(
     fact: str, open_engine: Open, rows_of
 ):
-    """P1, P4, P9."""
+    """P1, P4, P9: receipts and the chain among it."""
     async with open_engine() as engine:
         whole = await prepared(fact, SqlStore(engine))
         before = [await rows_of(table) for table in TABLES]
@@ -160,8 +183,8 @@ async def prepared(fact: str, store: SqlStore) -> Callable[[], Transaction[objec
         "settle": lambda: inbox.settle(lease, ends, now=NOW),
         "relay": lambda: outbox.settle("acme", words, now=NOW),
         "batch": lambda: receipts.batch("acme", batch_id=uuid4(), limit=9, now=NOW),
-        "intend": lambda: actions.intend(lease, exchange(lease, asked.action_id)),
-        "end": lambda: actions.settle(
+        "intend": lambda: journal.intend(lease, exchange(lease, asked.action_id)),
+        "end": lambda: endings.settle(
             lease,
             asked.action_id,
             state=ActionState.DONE,
@@ -171,9 +194,66 @@ async def prepared(fact: str, store: SqlStore) -> Callable[[], Transaction[objec
             now=NOW,
         ),
     }
+    facts |= await facts_of_life(store, lease)
     if fact == "accept" and not isinstance(store._engine, SqliteEngine):
         return two_writes  # PostgreSQL accepts in a single statement, which has no middle
     return facts[fact]
+
+
+async def facts_of_life(
+    store: SqlStore, lease: Lease
+) -> dict[str, Callable[[], Transaction[object]]]:
+    """The same for what happens in a connection's life."""
+    waiting, unsure = action(lease, target_key="1"), action(lease, target_key="2")
+    for one in (waiting, unsure):
+        await store.enqueue(one)
+    unknown = partial(endings.settle, state=ActionState.UNSURE, reason=None, outcome=b"{}")
+    await store._engine.run(unknown, lease, unsure.action_id, receipt=receipt(), now=NOW)
+    made = connection()
+    used, older = secret(made, purpose="auth"), secret(made)
+    given = evolve(made, auth_ref=used.secret_id)
+    await store.create_connection(given, endpoint(made), (used, older), receipt())
+    held = await store.claim_connection("acme", made.connection_id, owner=uuid4())
+    gone = connection()
+    await store.create_connection(gone, endpoint(gone), (secret(gone),), receipt())
+    await move(store, gone, ConnectionState.DELETED)
+    swept = await connected(store)
+    await move(store, swept, ConnectionState.DELETED)
+    await store.cleaned("acme", swept.connection_id, again_at=None, now=NOW)
+    change = ConnectionChange(
+        state=ConnectionState.SUSPENDED,
+        secrets=(secret(made, version=2),),
+        ending=((older.secret_id, NOW),),
+        endpoint=endpoint(made, b"2"),
+        endpoints_end_at=NOW,
+        open=False,
+        cancel_actions=True,
+    )
+    place = ("acme", made.connection_id)
+    late = NOW + DAY
+    return {
+        "change": lambda: connections.change(
+            *place, change, version=1, receipt=receipt(), now=NOW
+        ),
+        "cancel": lambda: endings.cancel(
+            "acme", waiting.action_id, reason="", receipt=receipt(), now=NOW
+        ),
+        "find_out": lambda: endings.find_out(
+            "acme",
+            unsure.action_id,
+            state=ActionState.DONE,
+            reason="",
+            outcome=b"{}",
+            receipt=receipt(),
+            now=NOW,
+        ),
+        "renew": lambda: leases.renew(
+            held, expected=used.secret_id, sealed=secret(made, purpose="auth", version=2)
+        ),
+        "login": lambda: logins.begin(*flow(made)),
+        "clean": lambda: connections.clean("acme", gone.connection_id, again_at=None, now=NOW),
+        "sweep": lambda: upkeep.sweep(replay_before=late, forget_before=late, limit=9, now=late),
+    }
 
 
 def two_writes() -> Transaction[None]:

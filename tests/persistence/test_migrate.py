@@ -20,15 +20,8 @@ from persistence.errors import SchemaError, StoreUnavailableError
 from persistence.migrate import configuration, migrate
 from persistence.opening import is_postgres, open_store, sqlite_path
 from persistence.schema import METADATA, REVISION
-from tests.postgres import execute
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of a database without a table."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'empty.db'}"
-    return str(request.getfixturevalue("empty_postgres_url"))
+from tests.persistence.conftest import rows_in
+from tests.postgres import bring_to, execute
 
 
 def differences(connection: Connection) -> list[object]:
@@ -99,21 +92,16 @@ async def test_migrating_twice_or_at_once_is_safe(empty_url: str):
         await store.ping()
 
 
-async def test_an_old_database_catches_up_and_keeps_its_rows(sqlite_url: str):
-    path = sqlite_path(sqlite_url)
-    with closing(sqlite3.connect(path)) as connection:
-        newer = ("exchanges", "normalised_actions", "outbox", "receipts", "receipt_chains")
-        for table in (*newer, "adapter_events", "delivery_counts"):
-            connection.execute(f"DROP TABLE {table}")
-        connection.execute("UPDATE alembic_version SET version_num = '0001'")
-        connection.execute("INSERT INTO nodes VALUES ('00', 'n', 't', 't', 't')")
-        connection.commit()
+async def test_the_oldest_database_catches_up_and_keeps_its_rows(empty_url: str):
+    await trio.to_thread.run_sync(bring_to, empty_url, "0001")
+    node = """INSERT INTO nodes (incarnation, name, expires_at, created_at, updated_at)
+        VALUES ('00000000000000000000000000000000', 'n', '2026-01-01', '2026-01-01', '2026-01-01')"""
+    await rows_in(empty_url, node)
 
-    assert await migrate(sqlite_url) == REVISION
+    assert await migrate(empty_url) == REVISION
 
-    with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("SELECT name FROM nodes").fetchall() == [("n",)]
-    async with open_store(sqlite_url) as store:
+    assert await rows_in(empty_url, "SELECT name FROM nodes") == [("n",)]
+    async with open_store(empty_url) as store:
         await store.ping()
 
 

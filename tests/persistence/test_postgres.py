@@ -9,12 +9,16 @@ from uuid import uuid4
 import pytest
 import trio
 
-from persistence import postgres
+from persistence import connections, postgres
+from persistence.changes import ConnectionChange
 from persistence.dialect import Transaction, query, shared
-from persistence.errors import StoreUnavailableError
+from persistence.errors import ChangedError, StoreUnavailableError
 from persistence.opening import open_store
 from persistence.postgres import PostgresEngine, open_postgres
-from tests.persistence.samples import NOW, connected, delivery
+from persistence.records import ConnectionRecord, ConnectionState
+from persistence.sql_store import SqlStore
+from persistence.store import Store
+from tests.persistence.samples import NOW, action, connected, delivery
 
 SLEEP = shared("SELECT pg_sleep(600)")
 NODES = shared("SELECT count(*) AS nodes FROM nodes")
@@ -181,3 +185,51 @@ async def test_a_store_with_few_connections_serves_many_callers(postgres_url: st
                 nursery.start_soon(store.accept, [delivery(at), delivery(at)])
 
         assert await store.pending_count() == 80
+
+
+HOLD = shared("SELECT pg_advisory_lock(7)")
+RELEASE = shared("SELECT pg_advisory_unlock(7)")
+QUEUE = shared("SELECT pg_advisory_xact_lock(7)")
+WAITING = shared(
+    "SELECT count(*) AS number FROM pg_stat_activity"
+    " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+)
+
+
+async def test_an_action_waits_for_a_suspension_that_is_under_way(
+    postgres_url: str, beside: PostgresEngine
+):
+    """What was cancelled with the connection is all there was: nothing is queued behind its back."""
+    outcomes = []
+
+    async def ask(store: Store, at: ConnectionRecord) -> None:
+        try:
+            await store.enqueue(action(at))
+        except ChangedError:
+            outcomes.append("refused")
+
+    async def locked(number: int) -> None:
+        """Return when so many transactions wait for a lock."""
+        while (await beside.ask(query(WAITING)))[0]["number"] < number:
+            await trio.lowlevel.checkpoint()
+
+    async with open_postgres(postgres_url, deadline=LONG, connections=2) as engine:
+        store = SqlStore(engine)
+        at = await connected(store)
+        await beside.ask(query(HOLD))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(engine.run, suspending, at)
+            await locked(1)
+            nursery.start_soon(ask, store, at)
+            await locked(2)
+            await beside.ask(query(RELEASE))
+
+    assert outcomes == ["refused"]
+
+
+def suspending(at: ConnectionRecord) -> Transaction[None]:
+    """A suspension that stops before its COMMIT until it is let go."""
+    change = ConnectionChange(state=ConnectionState.SUSPENDED, cancel_actions=True)
+    place = (at.tenant_id, at.connection_id)
+    yield from connections.change(*place, change, version=1, receipt=None, now=NOW)
+    yield query(QUEUE)

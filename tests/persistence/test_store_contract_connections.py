@@ -9,6 +9,7 @@ import pytest
 import trio
 from attrs import evolve
 
+from persistence.changes import ConnectionChange
 from persistence.errors import ConflictError, MissingError
 from persistence.records import ConnectionState, ProviderRecord, TenantKey
 from persistence.store import Store
@@ -19,12 +20,12 @@ from tests.persistence.samples import (
     connected,
     connection,
     endpoint,
+    move,
     receipt,
     secret,
     tenant_key,
 )
 
-ACTIVE = ConnectionState.ACTIVE
 PENDING = ConnectionState.PENDING_VERIFICATION
 DELETED = ConnectionState.DELETED
 
@@ -53,14 +54,13 @@ async def test_a_tenants_connections_are_out_of_reach_for_others(store: Store):
     assert await store.connection("other", made.connection_id) is None
     assert await store.connections("other", after=None, limit=9) == ()
     with pytest.raises(MissingError):
-        await store.change_state(
+        await store.change_connection(
             "other",
             made.connection_id,
-            expected=[ACTIVE],
-            state=DELETED,
-            reason=None,
-            now=NOW,
+            ConnectionChange(state=DELETED),
+            version=1,
             receipt=None,
+            now=NOW,
         )
 
 
@@ -76,20 +76,8 @@ async def test_a_display_name_is_unique_until_its_connection_is_deleted(store: S
 
     assert await store.connection("acme", second.connection_id) is None
     assert await receipts_waiting(store) == 1
-    await change(store, first.connection_id, [ACTIVE], DELETED)
+    await move(store, first, DELETED)
     await store.create_connection(second, endpoint(second), (), receipt())
-
-
-async def change(store, connection_id, expected, state, *, reason=None, with_receipt=False):
-    return await store.change_state(
-        "acme",
-        connection_id,
-        expected=expected,
-        state=state,
-        reason=reason,
-        now=NOW + DAY,
-        receipt=receipt() if with_receipt else None,
-    )
 
 
 async def test_creating_with_another_connections_rows_is_refused(store: Store):
@@ -117,37 +105,12 @@ async def test_connections_are_paged_by_id(store: Store):
     assert len(first) == 2
 
 
-async def test_a_state_changes_only_from_what_was_expected(store: Store):
-    made = await connected(store, state=PENDING)
-
-    with pytest.raises(ConflictError):
-        await change(store, made.connection_id, [ACTIVE, ConnectionState.ERROR], DELETED)
-    with pytest.raises(MissingError):
-        await change(store, uuid4(), [ACTIVE], DELETED)
-    changed = await change(
-        store, made.connection_id, [PENDING, ACTIVE], ACTIVE, reason="seen", with_receipt=True
-    )
-
-    assert (changed.state, changed.reason) == (ACTIVE, "seen")
-    assert changed.verified_at == changed.updated_at == NOW + DAY
-    assert changed == await store.connection("acme", made.connection_id)
-    assert await receipts_waiting(store) == 2
-
-
-async def test_only_becoming_active_is_verification(store: Store):
-    made = await connected(store)
-
-    changed = await change(store, made.connection_id, [ACTIVE], ConnectionState.ERROR)
-
-    assert changed.verified_at is None
-
-
 async def test_an_endpoint_is_found_by_its_tokens_hash_with_the_state_now(store: Store):
     made = await connected(store)
     given = endpoint(made)
 
     found = await store.endpoint(given.token_hash, now=NOW)
-    await change(store, made.connection_id, [ACTIVE], DELETED)
+    await move(store, made, DELETED)
     deleted = await store.endpoint(given.token_hash, now=NOW)
 
     assert found is not None

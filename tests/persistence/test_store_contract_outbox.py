@@ -1,26 +1,17 @@
-"""What every store promises about signals and receipts on their way out."""
+"""What every store promises about signals on their way out."""
 
 from __future__ import annotations
 
-from itertools import pairwise
-from uuid import UUID, uuid4
-
 import orjson
-import pytest
 import trio
 
 from persistence.records import OutboxRecord, RelayedSignal, SettledDelivery
 from persistence.store import Store
 from tests.persistence.samples import (
-    DAY,
     NOW,
     SECOND,
-    connected,
-    connection,
     delivery,
-    endpoint,
     leased,
-    receipt,
     settled,
     signal,
 )
@@ -142,97 +133,6 @@ async def test_tenants_with_signals_come_longest_waiting_first(store: Store):
     assert await store.tenants_with_signals(limit=9) == ("alpha", "mid")
 
 
-async def receipts_of(store: Store, number: int, tenant_id: str = "acme") -> list[UUID]:
-    """As many receipts, by creating as many connections."""
-    made = []
-    for _ in range(number):
-        await connected(store, tenant_id)
-        made.append(uuid4())
-    return made
-
-
-async def test_receipts_are_batched_in_order_with_increasing_stamps(store: Store):
-    await receipts_of(store, 5)
-    batch_id = uuid4()
-
-    batch = await store.receipt_batch("acme", batch_id=batch_id, limit=3, now=NOW)
-
-    assert batch is not None
-    assert (batch.batch_id, len(batch.receipts)) == (batch_id, 3)
-    stamps = [one.stamped_at for one in batch.receipts]
-    assert stamps[0] == NOW
-    assert all(early < late for early, late in pairwise(stamps))
-    assert batch.receipts[0].operation == "connection.created"
-
-
-async def test_an_unsent_batch_is_kept_as_it_was(store: Store):
-    await receipts_of(store, 2)
-    first = await store.receipt_batch("acme", batch_id=uuid4(), limit=1, now=NOW)
-
-    again = await store.receipt_batch("acme", batch_id=uuid4(), limit=9, now=NOW + DAY)
-
-    assert first is not None
-    assert again == first
-    assert again.receipts[0].body == first.receipts[0].body
-
-
-async def test_stamps_increase_for_ever_even_when_the_clock_goes_back(store: Store):
-    """Also after the receipts that carried them are forgotten."""
-    last = None
-    for now in (NOW, NOW - DAY, NOW - 2 * DAY, NOW + DAY):
-        await receipts_of(store, 2)
-        batch = await store.receipt_batch("acme", batch_id=uuid4(), limit=9, now=now)
-        assert batch is not None
-        stamps = [one.stamped_at for one in batch.receipts]
-        assert last is None or stamps[0] > last
-        assert stamps[0] < stamps[1]
-        assert stamps[0] >= now
-        last = stamps[-1]
-        await store.settle_receipts("acme", batch.batch_id)
-        await store.sweep(replay_before=NOW, forget_before=NOW + DAY, limit=100)
-
-
-async def test_a_batch_that_is_at_eris_is_over(store: Store):
-    await receipts_of(store, 1)
-    batch = await store.receipt_batch("acme", batch_id=uuid4(), limit=9, now=NOW)
-    assert batch is not None
-
-    await store.settle_receipts("other", batch.batch_id)
-    kept = await store.receipt_batch("acme", batch_id=uuid4(), limit=9, now=NOW)
-    await store.settle_receipts("acme", batch.batch_id)
-
-    assert kept == batch
-    assert await store.receipt_batch("acme", batch_id=uuid4(), limit=9, now=NOW) is None
-    assert await store.tenants_with_receipts(limit=9) == ()
-
-
-async def test_concurrent_callers_get_one_batch(store: Store):
-    """Two nodes must not fork the tenant's chain."""
-    await receipts_of(store, 3)
-    batches = []
-
-    async def fetch() -> None:
-        batches.append(await store.receipt_batch("acme", batch_id=uuid4(), limit=2, now=NOW))
-
-    async with trio.open_nursery() as nursery:
-        for _ in range(4):
-            nursery.start_soon(fetch)
-
-    assert len(set(batches)) == 1
-
-
-async def test_receipts_belong_to_their_tenant(store: Store):
-    """P6."""
-    await receipts_of(store, 1, "zeta")
-    await receipts_of(store, 1, "alpha")
-
-    assert await store.tenants_with_receipts(limit=9) == ("zeta", "alpha")
-    batch = await store.receipt_batch("alpha", batch_id=uuid4(), limit=9, now=NOW)
-    assert batch is not None
-    assert [one.tenant_id for one in batch.receipts] == ["alpha"]
-    assert await store.receipt_batch("nobody", batch_id=uuid4(), limit=9, now=NOW) is None
-
-
 async def test_the_sweep_forgets_what_is_over_and_keeps_the_rest(store: Store):
     lease = await leased(store)
     lease, _ = await settled(store, lease, (1, 2))
@@ -292,25 +192,3 @@ async def test_envelopes_come_back_byte_for_byte(store: Store):
 
     (waiting,) = await store.next_signals("acme", limit=1)
     assert waiting.envelope == odd
-
-
-async def test_a_receipt_body_survives_what_jsonb_refuses(store: Store):
-    """Its escapes of U+0000 are replaced; an escaped backslash before them is none."""
-    made = connection()
-    body = rb'{"a": "x\u0000y", "b": "x\\u0000y"}'
-
-    await store.create_connection(made, endpoint(made), (), receipt(body=body))
-
-    batch = await store.receipt_batch("acme", batch_id=uuid4(), limit=1, now=NOW)
-    assert batch is not None
-    assert orjson.loads(batch.receipts[0].body) == {"a": "x\ufffdy", "b": "x\\u0000y"}
-
-
-@pytest.mark.parametrize("body", [b"no json", b'{"lone": "\\ud800"}'])
-async def test_a_receipt_that_is_no_json_is_refused_by_both_engines(store: Store, body: bytes):
-    made = connection()
-
-    with pytest.raises(ValueError, match=r"."):
-        await store.create_connection(made, endpoint(made), (), receipt(body=body))
-
-    assert await store.connection("acme", made.connection_id) is None

@@ -85,7 +85,7 @@ def test_it_closes_after_as_many_successes_as_probes_and_forgets() -> None:
     closed = call(half, Result.SUCCEEDED, REOPENS, rules)
 
     assert half.phase is Phase.HALF_OPEN
-    assert (closed.phase, closed.failures, closed.seen, closed.trips) == (Phase.CLOSED, 0, 0, 0)
+    assert (closed.phase, closed.recent, closed.trips) == (Phase.CLOSED, (), 0)
 
 
 def test_a_probe_that_fails_opens_it_for_longer() -> None:

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import trio
+import trio.testing
 from trio.testing import MockClock
 
 from runtime import ActorStoppedError, AskTimeoutError, MailboxFullError
 from runtime.mailbox import CONTROL_STREAK, Answer, Mailbox
+from tests.runtime.scene import actor
 
 
 def box(capacity: int = 3, control: int = 2) -> Mailbox:
@@ -25,10 +28,10 @@ async def test_a_full_mailbox_refuses_and_counts_it() -> None:
     """P7: full is said at once, and nothing is lost of what was accepted."""
     mailbox = box()
     for number in range(3):
-        mailbox.put(number)
+        mailbox.tell(number)
 
     with pytest.raises(MailboxFullError, match="/a has no room: 3 are waiting"):
-        mailbox.put(3)
+        mailbox.tell(3)
 
     assert mailbox.statistics(trio.current_time()).refused == 1
     assert contents(mailbox) == [0, 1, 2]
@@ -37,12 +40,12 @@ async def test_a_full_mailbox_refuses_and_counts_it() -> None:
 async def test_control_passes_a_full_mailbox_within_its_own_bound() -> None:
     mailbox = box()
     for number in range(3):
-        mailbox.put(number)
-    mailbox.put_control("first")
-    mailbox.put_control("second")
+        mailbox.tell(number)
+    mailbox.control("first")
+    mailbox.control("second")
 
     with pytest.raises(MailboxFullError, match="2 are waiting"):
-        mailbox.put_control("third")
+        mailbox.control("third")
 
     assert contents(mailbox) == ["first", "second", 0, 1, 2]
 
@@ -50,24 +53,24 @@ async def test_control_passes_a_full_mailbox_within_its_own_bound() -> None:
 async def test_what_others_control_does_not_take_the_actors_own_room() -> None:
     mailbox = box()
     for _ in range(2):
-        mailbox.put_control("other")
-        mailbox.put_own("own")
+        mailbox.control("other")
+        mailbox.tell_own("own")
 
     with pytest.raises(MailboxFullError):
-        mailbox.put_own("own")
+        mailbox.tell_own("own")
 
     mailbox.take()
     mailbox.take()
-    assert mailbox.room_for_own()
+    assert mailbox.has_own_room()
 
 
 async def test_control_does_not_starve_data() -> None:
     mailbox = box()
-    mailbox.put("data")
+    mailbox.tell("data")
     taken: list[object] = []
 
     while "data" not in taken:
-        mailbox.put_own("again")
+        mailbox.tell_own("again")
         entry = mailbox.take()
         assert entry is not None
         taken.append(entry[0])
@@ -77,22 +80,22 @@ async def test_control_does_not_starve_data() -> None:
 
 async def test_demand_is_the_free_room_and_none_once_refusing() -> None:
     mailbox = box()
-    mailbox.put("data")
-    mailbox.put_control("control")
+    mailbox.tell("data")
+    mailbox.control("control")
 
     assert mailbox.demand() == 2
-    mailbox.refuse("stopping")
+    mailbox.refusing = "stopping"
     assert mailbox.demand() == 0
 
 
 async def test_statistics_tell_depth_peak_and_the_age_of_the_oldest(mock_clock: MockClock) -> None:
     mailbox = box()
     assert mailbox.statistics(trio.current_time()).oldest is None
-    mailbox.put("a")
-    mailbox.put("b")
+    mailbox.tell("a")
+    mailbox.tell("b")
     mock_clock.jump(2)
     mailbox.take()
-    mailbox.put_control("c")
+    mailbox.control("c")
 
     figures = mailbox.statistics(trio.current_time())
 
@@ -102,44 +105,47 @@ async def test_statistics_tell_depth_peak_and_the_age_of_the_oldest(mock_clock: 
 
 async def test_refusing_stops_data_but_not_control() -> None:
     mailbox = box()
-    mailbox.refuse("stopping")
+    mailbox.refusing = "stopping"
 
     with pytest.raises(ActorStoppedError, match="/a does not answer: stopping"):
-        mailbox.put("data")
+        mailbox.tell("data")
 
-    mailbox.put_control("control")
+    mailbox.control("control")
     assert contents(mailbox) == ["control"]
 
 
 async def test_closing_drops_everything_and_tells_those_who_asked() -> None:
     mailbox = box()
-    answer = Answer("/a")
-    mailbox.put("asked", answer)
-    mailbox.put("told")
-    mailbox.put_own("own")
 
-    dropped = mailbox.close("gone")
+    async def ask() -> None:
+        with pytest.raises(ActorStoppedError, match="gone"):
+            await mailbox.ask("asked", deadline=timedelta(seconds=1))
 
-    assert dropped == 2
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask)
+        await trio.testing.wait_all_tasks_blocked()
+        mailbox.tell("told")
+        mailbox.tell_own("own")
+
+        assert mailbox.close("gone") == 2
+
     assert len(mailbox) == 0
     with pytest.raises(ActorStoppedError, match="gone"):
-        await answer.wait(timedelta(seconds=1))
-    with pytest.raises(ActorStoppedError, match="gone"):
-        mailbox.put_control("late")
+        mailbox.control("late")
 
 
 async def test_the_next_incarnation_finds_what_others_sent_and_not_what_the_last_told_itself() -> (
     None
 ):
     mailbox = box()
-    mailbox.put("data")
-    mailbox.put_own("own")
-    mailbox.put_control("control")
-    mailbox.refuse("restarting")
-    assert mailbox.kept == 2
+    mailbox.tell("data")
+    mailbox.tell_own("own")
+    mailbox.control("control")
+    mailbox.refusing = "restarting"
+    assert len(mailbox) == 2
 
     mailbox.reopen()
-    mailbox.put("more")
+    mailbox.tell("more")
 
     assert contents(mailbox) == ["control", "data", "more"]
 
@@ -147,23 +153,35 @@ async def test_the_next_incarnation_finds_what_others_sent_and_not_what_the_last
 async def test_an_answer_that_comes_after_the_asker_left_hurts_nobody(
     autojump_clock: MockClock,
 ) -> None:
-    answer = Answer("/a")
+    mailbox = box()
+    taken: list[Answer] = []
 
-    with pytest.raises(AskTimeoutError, match="/a did not answer within 2 s"):
-        await answer.wait(timedelta(seconds=2))
+    async def handle_slowly() -> None:
+        await mailbox.wait()
+        entry = mailbox.take()
+        assert entry is not None
+        assert entry[2] is not None
+        taken.append(entry[2])
 
-    assert answer.abandoned
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(handle_slowly)
+        await trio.testing.wait_all_tasks_blocked()
+        with pytest.raises(AskTimeoutError, match="/a did not answer within 2 s"):
+            await mailbox.ask("slow", deadline=timedelta(seconds=2))
+
+    (answer,) = taken
+    assert not answer.is_awaited
     answer.give("late")
-    answer.fail("later")
+    answer.give(None, "later")
 
 
 async def test_only_the_first_answer_counts() -> None:
-    answer = Answer("/a")
+    answer = Answer()
     answer.give(1)
     answer.give(2)
-    answer.fail("no")
+    answer.give(None, "no")
 
-    assert await answer.wait(timedelta(seconds=1)) == 1
+    assert (answer.value, answer.failure) == (1, None)
 
 
 async def test_a_cancelled_wait_takes_nothing() -> None:
@@ -171,7 +189,7 @@ async def test_a_cancelled_wait_takes_nothing() -> None:
     with trio.move_on_after(0):
         await mailbox.wait()
 
-    mailbox.put("data")
+    mailbox.tell("data")
 
     assert contents(mailbox) == ["data"]
 
@@ -184,7 +202,18 @@ async def test_a_wait_ends_at_its_deadline(autojump_clock: MockClock) -> None:
     assert trio.current_time() == start + 3
 
 
-@pytest.mark.parametrize(("capacity", "control"), [(0, 1), (1, 0)])
-async def test_a_mailbox_without_room_is_refused(capacity: int, control: int) -> None:
-    with pytest.raises(ValueError, match="at least one"):
-        box(capacity, control)
+@pytest.mark.parametrize("lane", ["mailbox", "control"])
+def test_a_mailbox_without_room_is_refused(lane: str) -> None:
+    rooms: dict[str, Any] = {lane: 0}
+
+    with pytest.raises(ValueError, match=f"'{lane}' must be >= 1"):
+        actor("a", **rooms)
+
+
+async def test_what_others_control_and_what_the_actor_tells_itself_take_turns() -> None:
+    mailbox = box()
+    for number in range(2):
+        mailbox.control(("other", number))
+        mailbox.tell_own(("own", number))
+
+    assert contents(mailbox) == [("other", 0), ("own", 0), ("other", 1), ("own", 1)]

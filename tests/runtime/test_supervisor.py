@@ -382,6 +382,79 @@ async def test_a_second_crash_while_a_restart_is_due_is_handled_too(
         ]  # fmt: skip
 
 
+async def test_a_restart_that_a_siblings_restart_made_needless_does_not_come(
+    autojump_clock: MockClock,
+) -> None:
+    journal: list[object] = []
+    root = supervisor(
+        actor("a", journal),
+        actor("b", journal),
+        strategy=Strategy.REST_FOR_ONE,
+        within=HOLD,
+        backoff=Backoff(base=100 * SECOND, cap=100 * SECOND),
+    )
+    async with running(root) as (system, _):
+        system.ref("/b").tell(CRASH)  # the seed's second and third draw are what matters:
+        await trio.sleep(100)
+        journal.clear()
+        system.ref("/b").tell(CRASH)  # due after 84.7 s
+        await settle()
+        system.ref("/a").tell(CRASH)  # due after 76.4 s, and b with it
+        await trio.sleep(100)
+
+        assert journal == ["stop b", "stop a", "start a", "start b"]
+
+
+async def test_a_child_that_is_cleaning_up_when_told_to_stop_is_left_to_it(
+    autojump_clock: MockClock,
+) -> None:
+    class Slow(Obedient):
+        async def on_stop(self) -> None:
+            await trio.sleep(3)
+            await super().on_stop()
+
+    journal: list[object] = []
+    start = trio.current_time()
+    async with running(supervisor(actor("a", create=lambda: Slow(journal)))) as (system, recorder):
+        system.ref("/a").tell(Do(act=lambda context: context.stop("done")))
+        await trio.sleep(1)
+
+    assert journal == ["start", "stop"]
+    assert trio.current_time() == start + 3
+    assert recorder.of("crashed") == []
+
+
+async def test_a_sibling_that_is_cleaning_up_when_it_is_taken_down_is_left_to_it(
+    autojump_clock: MockClock,
+) -> None:
+    class Slow(Obedient):
+        async def on_stop(self) -> None:
+            await trio.sleep(3)
+            await super().on_stop()
+
+    journal: list[object] = []
+    root = supervisor(
+        actor("a"), actor("b", create=lambda: Slow(journal)), strategy=Strategy.ONE_FOR_ALL
+    )
+    async with running(root) as (system, _):
+        system.ref("/b").tell(Do(act=lambda context: context.stop("done")))
+        await trio.sleep(1)
+        system.ref("/a").tell(CRASH)
+        await trio.sleep(3)
+
+        assert journal == ["start", "stop", "start"]
+
+
+async def test_the_reason_an_actor_gives_for_its_end_is_told() -> None:
+    async with running(supervisor(actor("a", restart=Restart.TRANSIENT))) as (system, _):
+        with system.subscribe() as changes:
+            system.ref("/a").tell(Do(act=lambda context: context.stop("fenced")))
+
+            change = await anext(changes)
+
+    assert (change.state, change.reason) == (State.STOPPED, "fenced")
+
+
 async def test_a_child_that_takes_too_long_to_stop_is_cancelled(autojump_clock: MockClock) -> None:
     journal: list[object] = []
     root = supervisor(

@@ -8,9 +8,9 @@ kept: a sibling gets too many, and too large ones; only those that met a fault a
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from urllib.parse import parse_qsl, urlsplit
 
 import orjson
@@ -89,6 +89,11 @@ class Controls:
 def query_of(request: Request) -> dict[str, str]:
     """The query's fields; the last of a name counts."""
     return dict(parse_qsl(urlsplit(request.url).query))
+
+
+def matching(rows: Iterable[dict[str, Any]], wanted: Mapping[str, object]) -> list[dict[str, Any]]:
+    """The rows that have every field as ``wanted``, in their order."""
+    return [row for row in rows if all(row.get(name) == value for name, value in wanted.items())]
 
 
 def _down_from(request: Request) -> _Down:

@@ -27,7 +27,7 @@ from actors.platform.embedded.answers import (
     detail,
     error,
 )
-from actors.platform.embedded.controls import Controls, query_of
+from actors.platform.embedded.controls import Controls, matching, query_of
 from actors.platform.embedded.limits import RateLimit
 from adapters.contract import Request, Response
 from adapters.simulation import Reply, as_json
@@ -176,11 +176,7 @@ class EvidenceService:
         if not isinstance(limit, int) or not 1 <= limit <= _LARGEST_PAGE or not cursor.isdecimal():
             raise error(400, "VALIDATION_ERROR", "limit must be from 1 to 1000, cursor a page's")
         start = int(cursor)
-        found = [
-            row
-            for row in self._receipts.values()
-            if all(row.get(name) == value for name, value in wish.items())
-        ]
+        found = matching(self._receipts.values(), wish)
         page = found[start : start + limit]
         after = str(start + limit) if start + limit < len(found) else None
         return as_json(200, {"receipts": page, "next_cursor": after, "total_count": len(found)})
@@ -206,12 +202,7 @@ class EvidenceService:
         return as_json(200, {"valid": not gaps, "receipt_count": len(rows), "gaps": gaps})
 
     def _show(self, request: Request) -> Response:
-        wanted = query_of(request)
-        rows = [
-            row
-            for row in self._receipts.values()
-            if all(row.get(name) == value for name, value in wanted.items())
-        ]
+        rows = matching(self._receipts.values(), query_of(request))
         return as_json(200, {"receipts": rows})
 
 

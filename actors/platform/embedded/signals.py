@@ -25,7 +25,7 @@ from actors.platform.embedded.answers import (
     fault,
     unprocessable,
 )
-from actors.platform.embedded.controls import Controls, query_of
+from actors.platform.embedded.controls import Controls, matching, query_of
 from actors.platform.embedded.signal_model import KINDS, PLANES, as_model, faults_of
 from adapters.contract import Request, Response
 from adapters.simulation import Reply, as_json
@@ -211,17 +211,7 @@ class SignalIngestion:
         self._producers[producer["producer_id"]] = producer
 
     def _show_signals(self, request: Request) -> Response:
-        wanted = query_of(request)
-        return as_json(
-            200,
-            {
-                "signals": [
-                    signal
-                    for signal in self._accepted
-                    if all(signal.get(name) == value for name, value in wanted.items())
-                ]
-            },
-        )
+        return as_json(200, {"signals": matching(self._accepted, query_of(request))})
 
     def _restart(self, request: Request) -> Response:
         self._forget()

@@ -74,7 +74,10 @@ def batch(first: int = 1, count: int = 3, batch_id: int = 500) -> ReceiptBatch:
             connection_id=UUID(int=77),
             operation=OPERATION,
             body=body(correlation_id=f"decision-{number}"),
+            sequence_no=number,
             stamped_at=EPOCH + timedelta(microseconds=number),
+            previous=(number - 1).to_bytes(32, "big"),
+            digest=number.to_bytes(32, "big"),
         )
         for number in range(first, first + count)
     )

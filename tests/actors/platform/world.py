@@ -15,9 +15,12 @@ import httpx
 import jwt
 import orjson
 import trio
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
+from actors.platform.health import HealthReport
+from actors.platform.incidents import Incident
 from actors.platform.sibling import Sibling
+from actors.platform.tokens import MintedClaims, MintedTokens
 from adapters.contract import Request, Response, Secret
 from adapters.simulation import Reply
 from http_edge.simulators import Handle, serve_simulator
@@ -25,6 +28,27 @@ from http_edge.simulators import Handle, serve_simulator
 EPOCH = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SHARED_SECRET = Secret(value=b"a shared secret that is long enough!")
 ISSUER, AUDIENCE = "zeroui-iam", "zeroui"
+INCIDENT = Incident(
+    alert_id=UUID(int=1),
+    tenant_id="acme",
+    connection_id=UUID(int=77),
+    provider_id="github",
+    kind="circuit_open",
+    severity="P1",
+    summary="GitHub fails for connection rocket",
+    opened_at=EPOCH,
+)
+REPORT = HealthReport(
+    tenant_id="acme",
+    provider_id="github",
+    at=EPOCH,
+    sample_window=timedelta(minutes=1),
+    error_rate=0.5,
+    latency_p95=timedelta(milliseconds=120),
+    heartbeat_lag=timedelta(seconds=3),
+    saturation=0.25,
+    labels=(("cause", "circuit_open"),),
+)
 
 
 @define
@@ -106,6 +130,23 @@ class Answering:
 
 def always(status: int, document: object = None, **headers: str) -> Answering:
     return Answering(lambda _: httpx.Response(status, json=document, headers=headers))
+
+
+def silent() -> Answering:
+    """A sibling that takes the question and never answers."""
+
+    async def never(_: httpx.Request) -> httpx.Response:
+        await trio.sleep_forever()
+        raise AssertionError("nothing ends this wait but its cancellation")
+
+    return Answering(never)
+
+
+def minted(secret: Secret = SHARED_SECRET, **changes: Any) -> MintedTokens:
+    """Tokens as M35 and EPC-4 take them, good at EPOCH."""
+    claims = MintedClaims(service="ia", issuer=ISSUER, audience=None, key_id="ia-1", scope=())
+    changed = evolve(claims, **changes)
+    return MintedTokens(secret, changed, clock=HandClock(), ids=counting_ids())
 
 
 def claims(**changes: Any) -> dict[str, Any]:

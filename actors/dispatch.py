@@ -1,0 +1,114 @@
+"""Which of a connection's actions run now: in order per target, beside each other up to the connection's limit."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from attrs import frozen
+
+from actors.drive import Ended
+from actors.holding import Holding
+from actors.outbound import Errand, carry_out
+from adapters.contract import Later, NeedsLogin
+from persistence.errors import (
+    ChangedError,
+    ConflictError,
+    FencedError,
+    MissingError,
+    StoreUnavailableError,
+)
+from persistence.records import ActionRecord
+
+
+@frozen
+class ActionEnded:
+    """A carried-out action reports back to its actor; ``login_refused`` says why a person must come."""
+
+    action_id: UUID
+    error: FencedError | ChangedError | StoreUnavailableError | None = None
+    login_refused: str | None = None
+
+
+class Dispatcher:
+    """Starts the actions of one connection and knows which run; its actor owns it."""
+
+    def __init__(self, holding: Holding) -> None:
+        self._holding = holding
+        self._running: dict[UUID, str] = {}
+
+    @property
+    def running(self) -> int:
+        """How many run."""
+        return len(self._running)
+
+    def ended(self, action_id: UUID) -> None:
+        """An action runs no more."""
+        self._running.pop(action_id, None)
+
+    async def start(self) -> datetime | None:
+        """Start what is due and has room; returns when to look again, if that is known.
+
+        While nothing may be sent, only what is over is ended: an action that expired, in any state of its connection.
+        """
+        holding = self._holding
+        now = holding.ports.clock.now()
+        waiting = holding.line.pressure.blocked(now) if holding.active else None
+        can_send = holding.active and waiting is None
+        room = holding.line.pressure.room(self._most()) - len(self._running)
+        if room <= 0:
+            return None  # the end of one that runs leads here again
+        due = await holding.ports.store.due_actions(
+            holding.lease, now=now, limit=room + len(self._running)
+        )
+        idle = [record for record in due if record.target_key not in set(self._running.values())]
+        fresh = [record for record in idle if can_send or record.expires_at <= now]
+        for record in fresh[:room]:
+            self._running[record.action_id] = record.target_key
+            holding.context.spawn(self._carry_out, record, name=f"action-{record.action_id}")
+        if fresh:
+            return None
+        ends = [record.expires_at for record in idle]
+        ends += [] if waiting is None else [waiting.until]
+        later = await holding.ports.store.next_action_at(holding.lease)
+        ends += [] if later is None or later <= now else [later]
+        return min(ends, default=None)
+
+    def _most(self) -> int:
+        holding = self._holding
+        policy = holding.ports.policy.of(holding.tenant_id)
+        return min(policy.actions_at_once, holding.adapter.manifest.at_once)
+
+    async def _carry_out(self, record: ActionRecord) -> None:
+        holding = self._holding
+        errand = Errand(
+            connection=holding.connection,
+            lease=holding.lease,
+            adapter=holding.adapter,
+            line=holding.line,
+            ports=holding.ports,
+            jitter=holding.context.random.random,
+            open=holding.active,
+        )
+        ended = ActionEnded(record.action_id)
+        try:
+            outcome = await carry_out(record, errand)
+            ended = ActionEnded(record.action_id, login_refused=_refusal(outcome, errand))
+        except (FencedError, ChangedError, StoreUnavailableError) as error:
+            ended = ActionEnded(record.action_id, error=error)
+        except (ConflictError, MissingError) as error:
+            # It was cancelled before anything was sent, or forgotten with its connection.
+            holding.log.info("action.gone", action=str(record.action_id), reason=str(error))
+        holding.context.tell_self(ended)
+
+
+def _refusal(ended: Ended, errand: Errand) -> str | None:
+    """Why a person must come, if so; without credentials there is no login that could be refused.
+
+    An action in doubt waits for the person itself, and says only that it could not be looked for.
+    """
+    if errand.connection.auth_ref is None:
+        return None
+    if isinstance(ended, NeedsLogin):
+        return ended.reason
+    return errand.line.refusal if isinstance(ended, Later) and ended.maybe_sent else None

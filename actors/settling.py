@@ -1,0 +1,65 @@
+"""From the inbox to the outbox: a connection's deliveries, batch by batch, in one transaction each."""
+
+from __future__ import annotations
+
+from actors import inbound
+from actors.holding import Holding
+from persistence.errors import ConflictError
+from persistence.records import DeliveryRecord, SettledDelivery
+
+
+class Settler:
+    """Settles the deliveries of one connection; its actor owns it."""
+
+    def __init__(self, holding: Holding) -> None:
+        self._holding = holding
+        self._claimed: tuple[DeliveryRecord, ...] = ()
+
+    async def settle(self) -> bool:
+        """Settle one batch; True if there was one, so there may be more.
+
+        Raises:
+            FencedError, ChangedError, StoreUnavailableError: what was claimed is kept for the next try.
+        """
+        holding, store = self._holding, self._holding.ports.store
+        again = bool(self._claimed)
+        # Claimed again, they would count as having killed their actor, though it was the store that failed.
+        self._claimed = self._claimed or await store.claim_deliveries(
+            holding.lease, limit=holding.ports.pace.deliveries_at_once
+        )
+        if not self._claimed:
+            return False
+        settled = self._normalised(self._claimed)
+        try:
+            holding.lease = await store.settle(
+                holding.lease, settled, now=holding.ports.clock.now()
+            )
+        except ConflictError:
+            if not again:
+                raise
+            # The try before had happened, and only its answer was lost (no signal in it, or the lease would be behind).
+        self._tell(self._claimed, settled)
+        self._claimed = ()
+        holding.ports.wake.signals(holding.tenant_id)
+        return True
+
+    def _normalised(self, records: tuple[DeliveryRecord, ...]) -> tuple[SettledDelivery, ...]:
+        holding = self._holding
+        source = inbound.Source(
+            adapter=holding.adapter,
+            provider_id=holding.connection.provider_id,
+            environment=holding.ports.environment,
+        )
+        return inbound.settle(records, source=source, sequence_no=holding.lease.sequence_no)
+
+    def _tell(
+        self, records: tuple[DeliveryRecord, ...], settled: tuple[SettledDelivery, ...]
+    ) -> None:
+        holding = self._holding
+        labels = (holding.connection.provider_id, holding.tenant_id)
+        holding.ports.metrics.normalised.labels(*labels).inc(len(records))
+        for delivery, record in zip(settled, records, strict=True):
+            if delivery.parked is not None:
+                holding.log.warning(
+                    "delivery.parked", correlation_id=record.event_id, reason=delivery.parked
+                )
