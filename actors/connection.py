@@ -59,7 +59,8 @@ class ConnectionActor(Actor):
         """Handle one message; a store that does not answer means trying again later."""
         try:
             await self._handle(message)
-            await self._work()
+            # An action that ended says nothing of deliveries: whoever stores one sends ``Work``.
+            await self._work(deliveries=not isinstance(message, ActionEnded))
             self._failures = 0
         except ChangedError:
             await self._changed()
@@ -97,7 +98,7 @@ class ConnectionActor(Actor):
             case _:
                 await trio.lowlevel.checkpoint()
 
-    async def _work(self) -> None:
+    async def _work(self, *, deliveries: bool) -> None:
         if self._context.stopping:
             # What is not begun stays in the store; what the provider asked for is remembered.
             if self._holding.taken:
@@ -110,7 +111,7 @@ class ConnectionActor(Actor):
         self._jobs.start()
         if not self._holding.active:
             self._holding.forget_token()
-        elif await self._settler.settle():
+        elif deliveries and await self._settler.settle():
             self._context.tell_self(Work())
         look_at = await self._dispatcher.start()
         if look_at is not None:

@@ -222,7 +222,7 @@ class Connections:
         Raises:
             WrongStateError: a suspended or deleted one is not verified.
             BusyError: no answer in time.
-            PlatformError: M33 or PM-3 does not answer or refuses; the connection stays as it is.
+            PlatformError: PM-3 does not answer or refuses; the connection stays as it is.
         """
         return await steadily(by, lambda: self._verified(tenant_id, connection_id, by))
 

@@ -20,7 +20,10 @@ _SEVERITY = {CIRCUIT_OPEN: "P2", NEEDS_LOGIN: "P1", ACTION_UNSURE: "P1", GAVE_UP
 
 
 async def opened(ports: Ports, connection: ConnectionRecord, kind: str, summary: str) -> bool:
-    """Open an incident; False if it is open already. ``summary`` holds no payload and no secret."""
+    """Open an incident; False if it is open already (also: by a write whose answer was lost).
+
+    ``summary`` holds no payload and no secret.
+    """
     fresh = await ports.store.open_incident(
         NewIncident(
             incident_id=ports.ids(),
@@ -33,8 +36,7 @@ async def opened(ports: Ports, connection: ConnectionRecord, kind: str, summary:
             opened_at=ports.clock.now(),
         )
     )
-    if fresh:
-        ports.wake.incidents(connection.tenant_id)
+    ports.wake.incidents(connection.tenant_id)
     return fresh
 
 

@@ -8,7 +8,7 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx
 import trio
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from actors.errors import MaybeSentError, NotSentError
 from actors.network import Network, check_base_url
@@ -18,6 +18,8 @@ from adapters.contract import Request, Response
 
 ANSWER_LIMIT_BYTES = 10_000_000
 _MOST_REDIRECTS = 5
+_SHORTEST_SECRET = 8
+"""What is shorter guards nothing, and would be found in any text."""
 # A write is repeated only where the answer says it was not done (RFC 9110, 15.4): behind 301 and 302 many services
 # lead to what the write has made.
 _KEEP_METHOD = frozenset({307, 308})
@@ -118,11 +120,26 @@ async def _answered(pool: httpx.AsyncBaseTransport, request: Request, url: str) 
     async with aclosing(await pool.handle_async_request(asked)) as answer:
         if answer.headers.get("content-encoding", "identity") != "identity":
             raise MaybeSentError("the answer is compressed, which was not asked for")
-        return Response(
-            status=answer.status_code,
-            headers=tuple((name.lower(), value) for name, value in answer.headers.multi_items()),
-            body=await _whole(answer),
+        return _without_credentials(
+            Response(
+                status=answer.status_code,
+                headers=tuple((name.lower(), text) for name, text in answer.headers.multi_items()),
+                body=await _whole(answer),
+            ),
+            request,
         )
+
+
+def _without_credentials(response: Response, request: Request) -> Response:
+    """The answer, without the credentials of its request: a provider may repeat them in what people are shown later."""
+    credentials = (request.header("authorization") or "").rpartition(" ")[2]
+    if len(credentials) < _SHORTEST_SECRET:
+        return response
+    return evolve(
+        response,
+        headers=tuple((name, text.replace(credentials, "***")) for name, text in response.headers),
+        body=response.body.replace(credentials.encode("latin-1"), b"***"),
+    )
 
 
 async def _whole(answer: httpx.Response) -> bytes:

@@ -152,5 +152,6 @@ class Upkeep(Actor):
         await self._ports.store.sweep(
             replay_before=now - self._timetable.replay_window,
             forget_before=now - self._timetable.retention,
+            now=now,
             limit=_ROWS_AT_ONCE * 10,
         )

@@ -34,12 +34,13 @@ class Request:
     """An HTTP request as data: one that came in, or one that a plan asks for.
 
     ``url`` of an incoming request is path and query; of an outgoing one it is relative to the
-    connection's base URL (it starts with ``/``) or absolute on the same origin (a ``Link: next``).
+    connection's base URL (it starts with ``/``) or absolute on the same origin (a ``Link: next``). It is not in
+    the repr: a webhook's holds its token, a login's its code.
     ``writes`` says that it may have an effect at the provider; a GraphQL query is a POST that does not.
     """
 
     method: str
-    url: str
+    url: str = field(repr=False)
     headers: Headers = field(default=(), repr=False)
     body: bytes = field(default=b"", repr=False)
     writes: bool = False

@@ -16,6 +16,7 @@ from adapters.capabilities import Allowances, Apps, Login, Subscriptions
 from adapters.contract import Adapter
 from adapters.errors import UnknownProviderError
 from adapters.manifest import AuthMethod, Manifest
+from adapters.polling import Heals, Polls
 from adapters.signals import SIGNAL_TYPES
 
 _PROVIDER_ID = re.compile(r"[a-z][a-z0-9_]{1,49}")
@@ -23,6 +24,8 @@ _METHODS = ("receive", "normalise", "check", "target_key", "plan", "probe", "aut
 _OPTIONAL: Mapping[str, type] = MappingProxyType(
     {
         "webhook_registration": Subscriptions,
+        "polling": Polls,
+        "gap_heal": Heals,
         "oauth2": Login,
         "app": Apps,
         "limit_headers": Allowances,

@@ -51,7 +51,7 @@ class Bench:
     node_url: str
     github_url: str
     connections: tuple[str, ...]
-    admin: str
+    caller: str
     github_token: str
     client: httpx.AsyncClient
 
@@ -94,7 +94,7 @@ async def _measured(at: Place, around: dict[str, Any], database_url: str) -> lis
             node_url=node_url,
             github_url=around["github_url"],
             connections=await _connected(client, node_url, around, -(-total // _EACH)),
-            admin=around["admin_token"],
+            caller=around["module_token"],
             github_token=around["github_token"],
             client=client,
         )
@@ -142,7 +142,7 @@ def _straight(bench: Bench) -> Call:
 
 
 def _through(bench: Bench, seen: Rounds, first: int) -> Call:
-    headers = {**_bearer(bench.admin), "prefer": "wait=30"}
+    headers = {**_bearer(bench.caller), "prefer": "wait=30"}
 
     async def call(number: int) -> None:
         action = first + number

@@ -22,13 +22,14 @@ TENANT = "bench"
 
 @frozen(kw_only=True)
 class Neighbours:
-    """What a node and the benchmark need to know of them. ``admin_token`` is one of the benchmark's tenant."""
+    """What a node and the benchmark need to know of them; the tokens are of the benchmark's tenant."""
 
     environ: Mapping[str, str]
     pm3_url: str
     github_url: str
     github_token: str
     admin_token: str
+    module_token: str
 
 
 async def main() -> None:
@@ -44,6 +45,9 @@ async def main() -> None:
                 github_token=around.github_token.value.decode(),
                 admin_token=surroundings.caller_token(
                     TENANT, "tenant_admin", clock=clock, ids=new_id
+                ),
+                module_token=surroundings.caller_token(
+                    TENANT, "module", clock=clock, ids=new_id
                 ),
             )
             print(orjson.dumps(asdict(told)).decode(), flush=True)

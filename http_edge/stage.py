@@ -1,4 +1,4 @@
-"""What the demo and the end-to-end tests play with: a node process, its simulated world, and a provider that sends."""
+"""What the demo and the end-to-end tests play with: a tenant's connection, a provider that sends, a module that asks."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ import trio
 from attrs import define, field, frozen
 
 from adapters.contract import Request, Secret
+from http_edge.neighbours import Document, Neighbours
 from http_edge.sending import Answered, made_payload, send, signed
-from http_edge.surroundings import PULL_REQUEST, REPOSITORY, Surroundings, caller_token
+from http_edge.surroundings import ISSUE, PULL_REQUEST, REPOSITORY, Surroundings, caller_token
 from runtime import Clock
 
-TENANT = "acme"
 WEBHOOK_SECRET = Secret(value=b"only-github-and-we-know-this")
+CLIENT = {"client_id": "Iv1.demo", "client_secret": "only-github-and-our-client-know-this"}
 KINDS = (
     "pull_request.opened",
     "push",
@@ -27,6 +28,11 @@ KINDS = (
     "workflow_run.completed",
     "check_run.completed",
 )
+CONNECTIONS = "/v1/integrations/connections"
+ACTIONS = "/internal/integrations/actions"
+TOKENS = "/login/oauth/access_token"
+_CALLBACK = "/v1/integrations/oauth/callback"
+_LEDGER = "integration_adapters_deliveries{"
 _SENDERS = 8
 _LOOK_EVERY_S = 0.1
 
@@ -53,25 +59,61 @@ class Stage:
     client: httpx.AsyncClient
     clock: Clock
     ids: Callable[[], UUID]
+    tenant: str = "acme"
     connection_id: str = ""
     webhook_url: str = ""
     sent: list[Sent] = field(factory=list)
+    asked: list[str] = field(factory=list)
+    """The ids of the actions that were asked for."""
     _number: int = 0
 
-    async def connect(self) -> Mapping[str, Any]:
-        """Create and verify the connection; returns the verified one."""
-        body = {
-            "provider_id": "github",
-            "display_name": "rocket",
-            "base_url": self.around.github_url,
-            "auth": {"token": self.around.github_token.value.decode()},
-            "webhook": {"secret": WEBHOOK_SECRET.value.decode()},
-        }
-        created = await self._call("tenant_admin", "POST", "/v1/integrations/connections", body)
-        self.connection_id = created["connection_id"]
-        self.webhook_url = created["webhook"]["url"]
-        path = f"/v1/integrations/connections/{self.connection_id}/verify"
-        return await self._call("tenant_admin", "POST", path, {})
+    @property
+    def neighbours(self) -> Neighbours:
+        """The other side."""
+        return Neighbours(around=self.around, client=self.client)
+
+    # --- the tenant's administrator
+
+    async def connect(self) -> Document:
+        """Create and verify the connection, by a token that a person made; returns the verified one."""
+        await self._create({"token": self.around.github_token.value.decode()})
+        return await self.verb("verify")
+
+    async def connect_by_login(self) -> httpx.Response:
+        """Create the connection, and log in for it; returns what the person's browser got in the end."""
+        redirect_uri = f"{self.node_url}{_CALLBACK}"
+        await self.neighbours.tell_github("clients", **CLIENT, redirect_uri=redirect_uri)
+        await self._create({"method": "oauth2", **CLIENT})
+        return await self.log_in()
+
+    async def log_in(self) -> httpx.Response:
+        """Follow a person's browser to GitHub and back; whether they consent, GitHub was told before."""
+        return await self.client.get(await self.consented(), timeout=60)
+
+    async def consented(self) -> str:
+        """The URL that GitHub sends a person's browser back to."""
+        started = await self.verb("oauth/start")
+        answer = await self.client.get(started["authorization_url"])
+        return answer.headers["location"]
+
+    async def connection(self) -> Document:
+        """The connection as it is."""
+        return await self.call("tenant_admin", "GET", self._path)
+
+    async def verb(self, name: str) -> Document:
+        """Do something with the connection: verify, suspend, resume ..."""
+        return await self.call("tenant_admin", "POST", f"{self._path}/{name}", {}, timeout=60)
+
+    async def delete(self) -> Document:
+        """Delete the connection."""
+        return await self.call("tenant_admin", "DELETE", self._path)
+
+    async def health(self) -> Document:
+        """How the connection does."""
+        path = f"/internal/integrations/connections/{self.connection_id}/health"
+        return await self.call("operator", "GET", path)
+
+    # --- the provider
 
     def delivery(self, *, secret: Secret = WEBHOOK_SECRET) -> tuple[str, Request]:
         """The next event that GitHub would report, signed; its id comes with it."""
@@ -110,54 +152,78 @@ class Stage:
                 nursery.start_soon(work)
         return done
 
-    async def comment(self, key: str, *, wait_s: int) -> Mapping[str, Any]:
-        """Ask for a comment on the pull request, and wait for its outcome."""
-        body = {
-            "connection_id": self.connection_id,
-            "canonical_type": "comment_on_pr",
-            "idempotency_key": key,
-            "target": {"repository": REPOSITORY, "pr_number": PULL_REQUEST},
-            "payload": {"body": f"Comment {key}"},
-        }
-        prefer = {"prefer": f"wait={wait_s}"} if wait_s else {}
-        path = "/internal/integrations/actions/execute"
-        return await self._call("module", "POST", path, body, headers=prefer, timeout=wait_s + 10)
+    # --- a module that asks for actions, and an operator who settles them
 
-    async def action_ended(self, action_id: str, *, within_s: float) -> Mapping[str, Any]:
+    async def act(
+        self, canonical_type: str, target: Document, payload: Document, key: str
+    ) -> Document:
+        """Ask for an action; its answer comes at once, with or without the outcome."""
+        return await self._execute(canonical_type, target, payload, key, wait_s=0)
+
+    async def comment(self, key: str, *, wait_s: int = 0, on_issue: bool = False) -> Document:
+        """Ask for a comment on the pull request, or the issue, and wait for its outcome."""
+        kind, number = ("issue", ISSUE) if on_issue else ("pr", PULL_REQUEST)
+        target = {"repository": REPOSITORY, f"{kind}_number": number}
+        payload = {"body": f"Comment {key}"}
+        return await self._execute(f"comment_on_{kind}", target, payload, key, wait_s=wait_s)
+
+    async def action(self, action_id: str) -> Document:
+        """The action as it is."""
+        return await self.call("module", "GET", f"{ACTIONS}/{action_id}")
+
+    async def action_ended(self, action_id: str, *, within_s: float) -> Document:
         """The action once it has ended, or as it stands after ``within_s``."""
-        path = f"/internal/integrations/actions/{action_id}"
 
         async def ended() -> bool:
-            shown = await self._call("module", "GET", path, None)
-            return bool(shown["status"] != "queued")
+            return bool((await self.action(action_id))["status"] != "queued")
 
         await until(ended, within_s=within_s)
-        return await self._call("module", "GET", path, None)
+        return await self.action(action_id)
+
+    async def endings(self, *, within_s: float) -> Sequence[str]:
+        """How the actions that were asked for ended, in order; each is given ``within_s``."""
+        return [
+            (await self.action_ended(each, within_s=within_s))["status"] for each in self.asked
+        ]
 
     async def comments(self, key: str) -> int:
         """How many comments of that key there are at GitHub."""
-        query = f"repository={REPOSITORY}&number={PULL_REQUEST}"
-        answer = await self.client.get(f"{self.around.github_url}/_sim/comments?{query}")
-        text = f"Comment {key}"
-        return sum(body.partition("\n")[0].strip() == text for body in answer.json()["comments"])
+        return list(await self.neighbours.comments()).count(f"Comment {key}")
 
-    async def github_fault(self, **fault: object) -> None:
-        """Plan a fault at the simulated GitHub."""
-        answer = await self.client.post(f"{self.around.github_url}/_sim/faults", json=fault)
-        answer.raise_for_status()
+    async def is_commented(self, key: str) -> bool:
+        """Whether GitHub has the comment of that key."""
+        return await self.comments(key) > 0
 
-    async def pm3(self, what: str) -> None:
-        """Take PM-3 ``down``, or bring it ``up``."""
-        answer = await self.client.post(f"{self.around.pm3_url}/_sim/{what}", content=b"{}")
-        answer.raise_for_status()
+    # --- what arrived, and the books
 
-    async def signals(self) -> Sequence[Mapping[str, Any]]:
+    async def is_registered(self) -> bool:
+        """Whether there is a webhook at GitHub."""
+        return bool(await self.neighbours.hooks())
+
+    async def token_requests(self) -> int:
+        """How often GitHub was asked for the tokens of a login."""
+        return len(await self.neighbours.requests(method="POST", path=TOKENS))
+
+    async def is_settled(self) -> bool:
+        """Whether none of the tenant's deliveries is under way."""
+        ledger = await self.ledger()
+        return ledger.get("pending") == 0 and ledger.get("settled") == 0
+
+    async def alerted(self, kind: str, status: str, *, within_s: float) -> Sequence[str]:
+        """How the tenant's alerts of that kind stand at EPC-4, once the last is ``status``, or after ``within_s``."""
+
+        async def stands() -> Sequence[str]:
+            return [row["status"] for row in await self.neighbours.alerts(self.tenant, kind)]
+
+        async def turned() -> bool:
+            return (await stands())[-1:] == [status]
+
+        await until(turned, within_s=within_s)
+        return await stands()
+
+    async def signals(self) -> Sequence[Document]:
         """What PM-3 accepted of the tenant, in order."""
-        url = f"{self.around.pm3_url}/_sim/signals?tenant_id={TENANT}"
-        found: Sequence[Mapping[str, Any]] = orjson.loads((await self.client.get(url)).content)[
-            "signals"
-        ]
-        return found
+        return await self.neighbours.signals(self.tenant)
 
     async def arrived(self, event_ids: set[str], *, within_s: float) -> Counter[str]:
         """How often each event is at PM-3, once all of ``event_ids`` are, or after ``within_s``."""
@@ -177,29 +243,30 @@ class Stage:
         return {sent.event_id for sent in self.sent if sent.acknowledged}
 
     async def ledger(self) -> Mapping[str, float]:
-        """The accounting of P9, from /metrics, summed over connections."""
+        """The accounting of P9, from /metrics, of the tenant; ``difference`` is of all."""
         text = (await self.client.get(f"{self.node_url}/metrics")).text
         sums: Counter[str] = Counter()
         difference = math.nan
         for line in text.splitlines():
             name, _, value = line.rpartition(" ")
-            if name.startswith("integration_adapters_deliveries{"):
+            if name.startswith(_LEDGER) and f'tenant="{self.tenant}"' in name:
                 sums[name.partition('state="')[2].partition('"')[0]] += int(float(value))
             if name == "integration_adapters_accounting_difference":
                 difference = float(value)
         return {**sums, "difference": difference}
 
-    async def _call(
+    async def call(
         self,
         role: str,
         method: str,
         path: str,
-        body: Mapping[str, Any] | None,
+        body: Document | None = None,
         *,
         headers: Mapping[str, str] | None = None,
         timeout: float = 30,  # noqa: ASYNC109 - httpx bounds it
-    ) -> Mapping[str, Any]:
-        token = caller_token(TENANT, role, clock=self.clock, ids=self.ids)
+    ) -> Document:
+        """Ask the node's API; what is no 2xx is an ``httpx.HTTPStatusError``."""
+        token = caller_token(self.tenant, role, clock=self.clock, ids=self.ids)
         answer = await self.client.request(
             method,
             f"{self.node_url}{path}",
@@ -208,8 +275,41 @@ class Stage:
             timeout=timeout,
         )
         answer.raise_for_status()
-        document: Mapping[str, Any] = answer.json()
+        document: Document = answer.json()
         return document
+
+    @property
+    def _path(self) -> str:
+        return f"{CONNECTIONS}/{self.connection_id}"
+
+    async def _create(self, auth: Document) -> None:
+        body = {
+            "provider_id": "github",
+            "display_name": "rocket",
+            "base_url": self.around.github_url,
+            "settings": {"repositories": [REPOSITORY]},
+            "auth": auth,
+            "webhook": {"secret": WEBHOOK_SECRET.value.decode()},
+        }
+        created = await self.call("tenant_admin", "POST", CONNECTIONS, body)
+        self.connection_id = created["connection_id"]
+        self.webhook_url = created["webhook"]["url"]
+
+    async def _execute(
+        self, canonical_type: str, target: Document, payload: Document, key: str, *, wait_s: int
+    ) -> Document:
+        body: dict[str, Any] = {
+            "connection_id": self.connection_id,
+            "canonical_type": canonical_type,
+            "idempotency_key": key,
+            "target": target,
+            "payload": payload,
+        }
+        prefer = {"prefer": f"wait={wait_s}"} if wait_s else {}
+        path = f"{ACTIONS}/execute"
+        action = await self.call("module", "POST", path, body, headers=prefer, timeout=wait_s + 10)
+        self.asked.append(action["action_id"])
+        return action
 
 
 async def until(holds: Callable[[], Awaitable[bool]], *, within_s: float) -> bool:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import orjson
 
-from persistence import endpoints, sealed
+from persistence import backfills, cursors, endpoints, sealed
 from persistence.changes import ConnectionChange, ConnectionFilter, RequestAnswer
 from persistence.dialect import Query, Sql, Transaction, query, shared
 from persistence.endings import cancel_unsent
@@ -157,6 +157,9 @@ def change(
     yield from _change_endpoints(place, wanted, now=now)
     if wanted.cancel_actions:
         yield from cancel_unsent(place, reason=wanted.reason, now=now)
+    yield cursors.follow(place, wanted.state, now=now)
+    if wanted.state is ConnectionState.DELETED:
+        yield backfills.cancel_all(place, reason="the connection was deleted", now=now)
     if receipt is not None:
         yield from write_receipt(receipt, tenant_id=tenant_id)
     return connection_of(changed[0])

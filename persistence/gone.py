@@ -45,6 +45,7 @@ _HANGING = tuple(
         ("logins", "login_id"),
         ("incidents", "incident_id"),
         ("polling_cursors", "cursor_id"),
+        ("backfills", "backfill_id"),
         ("sealed_secrets", "secret_id"),
         ("webhook_registrations", "registration_id"),
     )

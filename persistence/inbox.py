@@ -27,43 +27,41 @@ from persistence.records import (
 from persistence.rows import delivery_of
 from persistence.values import kept, time_of, uuid_of
 
+_COLUMNS = """delivery_id, tenant_id, connection_id, event_kind, event_id, replay_digest, received_at, state,
+        attempts, body, origin, created_at, updated_at"""
+_GIVEN = """SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::bytea[],
+        $7::timestamptz[], $8::bytea[], $9::text[])
+    WITH ORDINALITY AS g (delivery_id, tenant_id, connection_id, event_kind, event_id, replay_digest,
+        received_at, body, origin, nth)"""
+_KEEP = f"""INSERT INTO adapter_events ({_COLUMNS})
+    SELECT delivery_id, tenant_id, connection_id, event_kind, event_id, replay_digest,
+        received_at, 'pending', 0, body, origin, received_at, received_at
+    FROM {{given}} ORDER BY nth
+    ON CONFLICT DO NOTHING
+    RETURNING tenant_id, connection_id, delivery_id"""  # noqa: S608 - only names of ours
 # One statement, one round trip, one commit: rows, duplicates and ledger. A row that is there already, or comes
 # twice in the same call, falls away; the ledger counts what came back and what did not.
-ACCEPT_AND_COUNT = """
-WITH given AS (
-    SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::bytea[],
-        $7::timestamptz[], $8::bytea[])
-    WITH ORDINALITY AS g (delivery_id, tenant_id, connection_id, event_kind, event_id, replay_digest,
-        received_at, body, nth)
-), fresh AS (
-    INSERT INTO adapter_events (delivery_id, tenant_id, connection_id, event_kind, event_id, replay_digest,
-        received_at, state, attempts, body, created_at, updated_at)
-    SELECT delivery_id, tenant_id, connection_id, event_kind, event_id, replay_digest,
-        received_at, 'pending', 0, body, received_at, received_at
-    FROM given ORDER BY nth
-    ON CONFLICT DO NOTHING
-    RETURNING tenant_id, connection_id, delivery_id
-), counted AS (
-    INSERT INTO delivery_counts (tenant_id, connection_id, accepted, duplicate, rejected, forwarded, parked,
-        created_at, updated_at)
-    SELECT tenant_id, connection_id, sum(new), sum(came - new), 0, 0, 0, now(), now()
+ACCEPT_AND_COUNT = f"""
+WITH given AS ({_GIVEN}), fresh AS ({_KEEP.format(given="given")}), counted AS (
+    INSERT INTO delivery_counts ({ledger.COLUMNS})
+    SELECT tenant_id, connection_id, sum(new), sum(came - new), 0, 0, 0, max(webhook_at), now(), now()
     FROM (
-        SELECT tenant_id, connection_id, 1 AS came, 0 AS new FROM given
-        UNION ALL SELECT tenant_id, connection_id, 0, 1 FROM fresh
+        SELECT tenant_id, connection_id, 1 AS came, 0 AS new,
+            CASE WHEN origin = 'webhook' THEN received_at END AS webhook_at FROM given
+        UNION ALL SELECT tenant_id, connection_id, 0, 1, NULL FROM fresh
     ) AS both_sides
     GROUP BY tenant_id, connection_id ORDER BY tenant_id, connection_id
-    ON CONFLICT (tenant_id, connection_id) DO UPDATE SET
-        accepted = delivery_counts.accepted + excluded.accepted,
-        duplicate = delivery_counts.duplicate + excluded.duplicate,
-        updated_at = excluded.updated_at
+    ON CONFLICT (tenant_id, connection_id) DO UPDATE SET {ledger.ADDED}
 )
 SELECT tenant_id, delivery_id FROM fresh
-"""
-_ACCEPT = shared(
-    """INSERT INTO adapter_events (position, delivery_id, tenant_id, connection_id, event_kind, event_id,
-        replay_digest, received_at, state, attempts, body, created_at, updated_at)
-    VALUES (DEFAULT, $1, $2, $3, $4, $5, $6, $7, 'pending', 0, $8, $7, $7)
-    ON CONFLICT DO NOTHING RETURNING tenant_id, connection_id, delivery_id"""
+"""  # noqa: S608 - only names of ours
+_ACCEPT = Sql(
+    postgres=_KEEP.format(given=f"({_GIVEN}) AS given"),
+    sqlite=shared(
+        f"""INSERT INTO adapter_events (position, {_COLUMNS})
+        VALUES (DEFAULT, $1, $2, $3, $4, $5, $6, $7, 'pending', 0, $8, $9, $7, $7)
+        ON CONFLICT DO NOTHING RETURNING tenant_id, connection_id, delivery_id"""  # noqa: S608
+    ).sqlite,
 )
 _OLDEST = shared(
     """SELECT delivery_id, attempts FROM adapter_events
@@ -102,19 +100,6 @@ _SEND = Sql(
         VALUES ($1, $2, $4, $5, $6, $7, $8, $9, 'waiting', 0, $3, $3, DEFAULT)"""  # noqa: S608
     ).sqlite,
 )
-# An action is due only at the head of its target's queue, so a connection with nothing but blocked ones has no work.
-_WITH_WORK = """SELECT c.tenant_id, c.connection_id FROM integration_connections c
-    WHERE c.state = 'active' {after} AND (
-        EXISTS (SELECT 1 FROM adapter_events e WHERE e.tenant_id = c.tenant_id
-            AND e.connection_id = c.connection_id AND e.state = 'pending')
-        OR EXISTS (SELECT 1 FROM normalised_actions a WHERE a.tenant_id = c.tenant_id
-            AND a.connection_id = c.connection_id AND a.state = 'queued' AND a.not_before <= $1
-            AND NOT EXISTS (SELECT 1 FROM normalised_actions b WHERE b.tenant_id = a.tenant_id
-                AND b.connection_id = a.connection_id AND b.target_key = a.target_key AND b.state = 'queued'
-                AND b.position < a.position)))
-    ORDER BY c.connection_id LIMIT $2"""
-_FIRST_WITH_WORK = shared(_WITH_WORK.format(after=""))
-_NEXT_WITH_WORK = shared(_WITH_WORK.format(after="AND c.connection_id > $3"))
 _PARKED = shared(
     """SELECT delivery_id, event_kind, event_id, received_at, reason FROM adapter_events
     WHERE tenant_id = $1 AND connection_id = $2 AND state = 'parked' ORDER BY position DESC LIMIT $3"""
@@ -134,6 +119,7 @@ def accept_rows(deliveries: Sequence[NewDelivery]) -> list[tuple[object, ...]]:
             delivery.replay_digest,
             delivery.received_at,
             delivery.body,
+            delivery.origin,
         )
         for delivery in deliveries
     ]
@@ -151,12 +137,25 @@ def accepted_of(rows: Sequence[Row], deliveries: Sequence[NewDelivery]) -> tuple
 
 
 def accept(rows: Sequence[tuple[object, ...]]) -> Transaction[Sequence[Row]]:
-    """The same as ``ACCEPT_AND_COUNT``, for an engine that has no round trips to save."""
+    """The same as ``ACCEPT_AND_COUNT``, as a part of more, or for an engine that has no round trips to save."""
+    if not rows:
+        return ()
     fresh = yield Bulk(sql=_ACCEPT, rows=rows)
     given = Counter((str(row[1]), uuid_of(row[2])) for row in rows)
     accepted = Counter((row["tenant_id"], uuid_of(row["connection_id"])) for row in fresh)
-    yield from ledger.count(accepted=accepted, duplicate=given - accepted)
+    webhooks_at = _webhooks_at(rows)
+    yield from ledger.count(webhooks_at, accepted=accepted, duplicate=given - accepted)
     return fresh
+
+
+def _webhooks_at(rows: Sequence[tuple[object, ...]]) -> dict[tuple[str, UUID], datetime]:
+    """When the last webhook of each connection among ``accept_rows`` came."""
+    latest: dict[tuple[str, UUID], datetime] = {}
+    for _, tenant_id, connection_id, *_, received_at, _, origin in rows:
+        if origin == "webhook":
+            place, at = (str(tenant_id), uuid_of(connection_id)), time_of(received_at)
+            latest[place] = max(at, latest.get(place, at))
+    return latest
 
 
 def claim(lease: Lease, *, limit: int) -> Transaction[tuple[DeliveryRecord, ...]]:
@@ -226,13 +225,6 @@ def _outbox_rows(lease: Lease, deliveries: Sequence[SettledDelivery]) -> list[tu
         for delivery in deliveries
         for signal in delivery.signals
     ]
-
-
-def with_work(*, now: datetime, after: UUID | None, limit: int) -> Query:
-    """Connections that have something to do."""
-    if after is None:
-        return query(_FIRST_WITH_WORK, now, limit)
-    return query(_NEXT_WITH_WORK, now, limit, after)
 
 
 def parked(tenant_id: str, connection_id: UUID, *, limit: int) -> Query:

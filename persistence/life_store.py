@@ -129,6 +129,15 @@ class ConnectionStore(Protocol):
         """Remember what the provider's webhooks were brought to (a JSON object), checked ``now``."""
         ...
 
+    async def registrations_to_check(
+        self, *, checked_before: datetime, limit: int
+    ) -> tuple[tuple[str, UUID], ...]:
+        """(tenant, connection) of active connections whose webhook was last checked before then, longest ago first.
+
+        Their newest open endpoint was brought to the provider before (it has hooks): upkeep, for every tenant.
+        """
+        ...
+
     async def sealed_secret(self, tenant_id: str, secret_id: UUID) -> SealedSecret | None:
         """A sealed secret of the tenant, if it is still kept."""
         ...

@@ -70,7 +70,6 @@ def _migrate_sqlite(path: Path) -> None:
 
 
 def _migrate_postgres(url: str) -> None:
-    # A plain asyncio loop: in a worker thread, trio-asyncio would offer one of its own.
     with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
         runner.run(_upgrade_postgres(url))
 

@@ -97,7 +97,7 @@ class PollStore(Protocol):
         ...
 
     async def last_webhook_at(self, tenant_id: str, connection_id: UUID) -> datetime | None:
-        """When the connection's newest delivery by webhook that is kept came."""
+        """When a webhook of the connection last came, be it one that was known before."""
         ...
 
     async def known_signals(self, lease: Lease, signal_ids: Sequence[str]) -> frozenset[str]:

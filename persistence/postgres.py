@@ -1,4 +1,4 @@
-"""The production engine: asyncpg in an asyncio loop of trio-asyncio's. The only file that crosses over.
+"""The production engine: asyncpg, in an asyncio loop in a thread of its own.
 
 A call crosses once: the whole transaction is an asyncio coroutine. When its caller is cancelled or its deadline
 passes, asyncio's cancellation reaches asyncpg, which cancels the query at the server, rolls back and gives the
@@ -8,7 +8,6 @@ connection back, or drops it; trio waits for that, within ``_CLEAN_UP``.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -16,9 +15,9 @@ from typing import Any
 
 import asyncpg
 import trio
-import trio_asyncio
 
 from persistence import inbox
+from persistence.crossing import AsyncioThread, open_asyncio
 from persistence.dialect import Bulk, P, Query, Row, Statement, T, Transaction
 from persistence.errors import (
     ConflictError,
@@ -28,7 +27,6 @@ from persistence.errors import (
     StoreUnavailableError,
 )
 
-_LOG = logging.getLogger(__name__)
 _CLEAN_UP = 5.0
 """Seconds that cleaning up after a failure may take before the connection is dropped."""
 _REPEATS = 3
@@ -53,14 +51,13 @@ async def open_postgres(
         connections: how many connections there may be at once.
     """
     seconds = deadline.total_seconds()
-    async with trio_asyncio.open_loop() as loop:
-        loop.set_exception_handler(_report)
-        pool = await loop.run_aio_coroutine(_create_pool(dsn, seconds, connections))
+    async with open_asyncio(clean_up=_CLEAN_UP) as there:
+        pool = await there.run(lambda: _create_pool(dsn, seconds, connections))
         try:
-            yield PostgresEngine(loop, pool, seconds=seconds)
+            yield PostgresEngine(there, pool, seconds=seconds)
         finally:
             with trio.CancelScope(shield=True):  # bounded: _close gives up on its own
-                await loop.run_aio_coroutine(_close(pool))
+                await there.run(lambda: _close(pool))
 
 
 class _Connection(asyncpg.Connection):
@@ -100,23 +97,17 @@ async def _close(pool: Any) -> None:  # noqa: ANN401, ASYNC910 - of asyncio, whi
         pool.terminate()
 
 
-def _report(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Say what asyncio could hand to nobody; trio-asyncio would take the whole program down for it."""
-    error = context.get("exception")
-    _LOG.warning("asyncio: %s (%s)", context.get("message"), type(error).__name__)
-
-
 class PostgresEngine:
     """See ``persistence.dialect.Engine``."""
 
     def __init__(
         self,
-        loop: Any,  # noqa: ANN401 - trio-asyncio has no types
+        there: AsyncioThread,
         pool: Any,  # noqa: ANN401 - asyncpg's generics
         *,
         seconds: float,
     ) -> None:
-        self._loop = loop
+        self._there = there
         self._pool = pool
         self._seconds = seconds
 
@@ -144,8 +135,7 @@ class PostgresEngine:
 
     async def _cross(self, work: Callable[[Any], Awaitable[T]]) -> T:
         with trio.move_on_after(self._seconds):
-            result: T = await self._loop.run_aio_coroutine(self._attempt(work))
-            return result
+            return await self._there.run(lambda: self._attempt(work))
         raise StoreUnavailableError("PostgreSQL did not answer in time")
 
     async def _attempt(self, work: Callable[[Any], Awaitable[T]]) -> T:

@@ -135,7 +135,7 @@ class NewDelivery:
     """What the edge asks to accept: verified, redacted, not yet stored.
 
     ``event_id`` is unique within the connection; ``replay_digest`` too while the replay window lasts
-    (None: the provider signs a time).
+    (None: the provider signs a time). ``origin``: ``webhook``, ``poll`` or ``backfill``.
     """
 
     delivery_id: UUID
@@ -146,6 +146,7 @@ class NewDelivery:
     replay_digest: bytes | None = field(repr=False)
     received_at: datetime
     body: bytes = field(repr=False)
+    origin: str = "webhook"
 
 
 @frozen(kw_only=True)
@@ -160,6 +161,7 @@ class DeliveryRecord:
     received_at: datetime
     attempts: int
     body: bytes = field(repr=False)
+    origin: str = "webhook"
 
 
 @frozen(kw_only=True)

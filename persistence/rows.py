@@ -86,6 +86,7 @@ def delivery_of(row: Row) -> DeliveryRecord:
         received_at=time_of(row["received_at"]),
         attempts=row["attempts"],
         body=row["body"],
+        origin=row["origin"],
     )
 
 

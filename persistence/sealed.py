@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Protocol
 from uuid import UUID
 
 from persistence.dialect import Query, Transaction, query, shared
 from persistence.errors import ConflictError, MissingError
-from persistence.records import EndpointRecord, SealedSecret, TenantKey
+from persistence.records import SealedSecret, TenantKey
 from persistence.rows import tenant_key_of
 
 Place = tuple[str, UUID]
@@ -48,10 +49,19 @@ _NEWEST_KEY = shared(
 )
 
 
-def of_one_connection(place: Place, rows: Iterable[SealedSecret | EndpointRecord]) -> None:
+class _OfConnection(Protocol):
+    """What belongs to a connection."""
+
+    @property
+    def tenant_id(self) -> str: ...
+    @property
+    def connection_id(self) -> UUID: ...
+
+
+def of_one_connection(place: Place, rows: Iterable[_OfConnection]) -> None:
     """Refuse rows of another connection than ``place`` (P6)."""
     if any((row.tenant_id, row.connection_id) != place for row in rows):
-        raise ValueError("an endpoint or secret of another connection")
+        raise ValueError("a row of another connection")
 
 
 def insert_secret(secret: SealedSecret) -> Query:

@@ -11,9 +11,10 @@ from persistence.sql.inbox import SqlInbox
 from persistence.sql.incidents import SqlIncidents
 from persistence.sql.logins import SqlLogins
 from persistence.sql.outbox import SqlOutbox
+from persistence.sql.polls import SqlPolls
 
 
-class SqlStore(SqlConnections, SqlLogins, SqlIncidents, SqlInbox, SqlOutbox, SqlActions):
+class SqlStore(SqlConnections, SqlLogins, SqlIncidents, SqlInbox, SqlOutbox, SqlActions, SqlPolls):
     """``Store`` on an engine. Every method is described there."""
 
     async def ping(self) -> None:

@@ -154,7 +154,7 @@ def _execute(connection: sqlite3.Connection, statement: Statement) -> Sequence[R
 def _bound(value: object) -> object:
     """A value as it is kept: UUIDs in hex, times as text of one width so that they compare, lists as JSON."""
     match value:
-        case None | bytes() | int():
+        case None | bytes() | int() | float():
             return value
         case StrEnum():
             return value.value

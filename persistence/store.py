@@ -14,6 +14,7 @@ from uuid import UUID
 
 from persistence.changes import ActionFilter, NewIncident
 from persistence.life_store import ConnectionStore, EvidenceStore, IncidentStore, LoginStore
+from persistence.poll_store import PollStore
 from persistence.records import (
     Accounting,
     ActionRecord,
@@ -92,7 +93,10 @@ class InboxStore(Protocol):
     async def connections_with_work(
         self, *, now: datetime, after: UUID | None, limit: int
     ) -> tuple[tuple[str, UUID], ...]:
-        """(tenant, connection) of active connections with pending deliveries or due actions, by ascending id."""
+        """(tenant, connection) of active connections with pending deliveries or due actions, by ascending id.
+
+        And of connections in any state but deleted with due actions that expired: somebody must end them.
+        """
         ...
 
     async def parked(
@@ -125,9 +129,9 @@ class InboxStore(Protocol):
 
         The replay window of deliveries received before ``replay_before`` ends. Older than ``forget_before``, these are
         deleted: forwarded deliveries, sent signals and receipts, final actions with their exchanges, resolved incidents
-        that were told, ended endpoints, claims of requests that nobody finished, and deleted connections that are
+        that were told, ended endpoints and backfills, claims of requests that nobody finished, and deleted connections that are
         tidied up and have nothing left to send, with all that hangs on them but their receipts. What gave itself an end
-        is deleted once it is over at ``now`` (None: at ``forget_before``): secrets, logins, answers to requests.
+        is deleted once it is over at ``now`` (None: at ``forget_before``): secrets, logins, answers to requests, cursors of deleted connections.
 
         Receipts go from the start of their chain, so that the rest of it still holds.
 
@@ -324,6 +328,7 @@ class Store(
     InboxStore,
     OutboxStore,
     ActionStore,
+    PollStore,
     Protocol,
 ):
     """All of it: SQLite or PostgreSQL, held to the same contract suite."""

@@ -39,6 +39,16 @@ _FORGET_ENDPOINTS = shared(
         SELECT tenant_id, registration_id FROM webhook_registrations WHERE ends_at IS NOT NULL AND ends_at < $1
         ORDER BY ends_at LIMIT $2 FOR UPDATE SKIP LOCKED) RETURNING tenant_id"""
 )
+_FORGET_BACKFILLS = shared(
+    """DELETE FROM backfills WHERE (tenant_id, backfill_id) IN (
+        SELECT tenant_id, backfill_id FROM backfills WHERE ended_at IS NOT NULL AND ended_at < $1
+        ORDER BY ended_at LIMIT $2 FOR UPDATE SKIP LOCKED) RETURNING tenant_id"""
+)
+_FORGET_CURSORS = shared(
+    """DELETE FROM polling_cursors WHERE (tenant_id, cursor_id) IN (
+        SELECT tenant_id, cursor_id FROM polling_cursors WHERE state = 'deleted' AND updated_at <= $1
+        ORDER BY updated_at LIMIT $2 FOR UPDATE SKIP LOCKED) RETURNING tenant_id"""
+)
 _FORGET_SECRETS = shared(
     """DELETE FROM sealed_secrets WHERE (tenant_id, secret_id) IN (
         SELECT tenant_id, secret_id FROM sealed_secrets WHERE expires_at IS NOT NULL AND expires_at <= $1
@@ -80,8 +90,9 @@ _OLD = (
     _FORGET_RECEIPTS,
     _FORGET_INCIDENTS,
     _FORGET_ENDPOINTS,
+    _FORGET_BACKFILLS,
 )
-_ENDED = (_FORGET_SECRETS, _FORGET_TOKENS, _FORGET_LOGINS)
+_ENDED = (_FORGET_SECRETS, _FORGET_TOKENS, _FORGET_LOGINS, _FORGET_CURSORS)
 _REVISION = shared("SELECT version_num FROM alembic_version")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -64,6 +65,11 @@ def uuid_of(value: Any) -> UUID:  # noqa: ANN401 - text from SQLite, asyncpg's o
 def uuid_or_none(value: Any) -> UUID | None:  # noqa: ANN401
     """``uuid_of``, where there may be none."""
     return None if value is None else uuid_of(value)
+
+
+def places_of(rows: Iterable[Any]) -> tuple[tuple[str, UUID], ...]:
+    """(tenant, connection) of each row."""
+    return tuple((row["tenant_id"], uuid_of(row["connection_id"])) for row in rows)
 
 
 def time_of(value: Any) -> datetime:  # noqa: ANN401

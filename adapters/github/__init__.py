@@ -18,16 +18,19 @@ from adapters.github import (
     actions,
     apps,
     events,
+    healing,
     hooks,
     limits,
     login,
     permissions,
     plans,
+    polling,
     requests,
     webhooks,
 )
 from adapters.github.settings import GitHubSettings
 from adapters.manifest import AuthMethod, Category, Manifest, ProviderStatus
+from adapters.polling import HealPlan, PollPlan, Resource, Span
 
 MANIFEST = Manifest(
     provider_id="github",
@@ -111,6 +114,22 @@ class GitHub:
     def unsubscribe(self, wanted: Wanted) -> Plan:
         """See ``Subscriptions.unsubscribe``."""
         return hooks.unsubscribe(wanted)
+
+    def resources(self, settings: bytes) -> tuple[Resource, ...]:
+        """See ``Polls.resources``."""
+        return polling.resources(settings)
+
+    def poll(self, resource: str, cursor: bytes | None, *, now: datetime) -> PollPlan:
+        """See ``Polls.poll``."""
+        return polling.poll(resource, cursor, now=now)
+
+    def backfill(self, resource: str, span: Span, cursor: bytes | None) -> PollPlan:
+        """See ``Polls.backfill``."""
+        return polling.backfill(resource, span, cursor)
+
+    def heal(self, hooks: bytes, *, since: datetime, cursor: bytes | None) -> HealPlan:
+        """See ``Heals.heal``."""
+        return healing.heal(hooks, since=since, cursor=cursor)
 
 
 ADAPTER = GitHub()

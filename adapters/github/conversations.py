@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from types import MappingProxyType
 
+from attrs import evolve
+
 from adapters.document import Document, find, instant, optional
 from adapters.github import event_keys
 from adapters.github.facts import (
@@ -54,7 +56,7 @@ def pull_request(document: Document) -> Facts:
         "before": line(document, "before"),
         "changed": changed(document),
     }
-    return _about_pr(
+    facts = _about_pr(
         document,
         pr,
         extra,
@@ -65,8 +67,8 @@ def pull_request(document: Document) -> Facts:
             "pull_request.updated_at",
             "pull_request.created_at",
         ),
-        event_key=event_keys.of_pull_request(document),
     )
+    return evolve(facts, event_key=event_keys.of_pull_request(document))
 
 
 def review(document: Document) -> Facts:
@@ -172,13 +174,11 @@ def _about_pr(
     *,
     occurred_at: datetime | None,
     variant: str = "",
-    event_key: str | None = None,
     keys: Mapping[str, object] | None = None,
 ) -> Facts:
     return Facts(
         variant=variant,
         occurred_at=occurred_at,
-        event_key=event_key,
         branch=optional(document, "pull_request.head.ref", str),
         commit=optional(document, "pull_request.head.sha", str),
         pr_number=pr,

@@ -92,7 +92,7 @@ def status(document: Document) -> Facts:
     branches = names(document, "branches", of="name")
     return Facts(
         occurred_at=first_instant(document, "updated_at", "created_at"),
-        branch=branches[0] if len(branches) == 1 else None,
+        branch=branches[0] if branches is not None and len(branches) == 1 else None,
         commit=optional(document, "sha", str),
         payload={
             "status_id": needed_number(document, "id"),

@@ -1,11 +1,12 @@
 """GitHub as a state machine: what its REST API does with the requests of our plans, and how it fails.
 
 It behaves like the documented API where our plans can notice: credentials, rate limits, validation, redirects of
-renamed repositories, ``since``, pages, ids that count up. Time comes from the caller.
+renamed repositories, ``since``, pages, ETags, ids that count up. Time comes from the caller.
 """
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime
 from email.utils import format_datetime
 from urllib.parse import parse_qsl, urlsplit
@@ -17,6 +18,8 @@ from adapters.errors import PayloadError
 from adapters.faults import Fault, failing
 from adapters.github import routes, simulator_controls as controls, simulator_endpoints
 from adapters.github.simulator_apps import AppServer
+from adapters.github.simulator_deliveries import DeliveryLog
+from adapters.github.simulator_history import History
 from adapters.github.simulator_hooks import HookShelf
 from adapters.github.simulator_login import LoginServer
 from adapters.github.simulator_permissions import refusal
@@ -53,6 +56,8 @@ class GitHub:
         self.login_server = LoginServer(world=self.world)
         self.app_server = AppServer(world=self.world)
         self.hook_shelf = HookShelf()
+        self.delivery_log = DeliveryLog(shelf=self.hook_shelf, world=self.world)
+        self.history = History(world=self.world, log=self.delivery_log)
         self._scene = controls.Scene(
             login=self.login_server, apps=self.app_server, hooks=self.hook_shelf
         )
@@ -104,11 +109,14 @@ class GitHub:
                 found = self.world.named(query.get("repository", ""))
                 return as_json(200, told(found)) if found else routes.not_found()
             case _:
-                return controls.answer(self._scene, request, now=now) or self._stage.control(
-                    request
+                return (
+                    self.history.answer(request, now=now)
+                    or controls.answer(self._scene, request, now=now)
+                    or self._stage.control(request)
                 )
 
     def _perform(self, request: Request, now: datetime) -> Response:
+        now += self.history.ahead
         own = self.login_server.answer(request, now=now) or self.app_server.answer(
             request, path=self._path(request), now=now
         )
@@ -122,6 +130,10 @@ class GitHub:
         path = self._path(request)
         allowed = allowance.spend(now)
         response = self._answer(request, path, token, now) if allowed else _exhausted()
+        if response.status == 200 and request.method == "GET":
+            response = _unless_known(response, request)
+            # What has not changed costs nothing.
+            allowance.used -= response.status == 304
         return evolve(response, headers=(*response.headers, *_standing(allowance, token, now)))
 
     def _answer(self, request: Request, path: str, token: Token | None, now: datetime) -> Response:
@@ -141,7 +153,10 @@ class GitHub:
         )
         try:
             return (
-                refusal(call) or self.hook_shelf.answer(call) or simulator_endpoints.answer(call)
+                refusal(call)
+                or self.hook_shelf.answer(call)
+                or self.delivery_log.answer(call)
+                or simulator_endpoints.answer(call)
             )
         except PayloadError as error:
             return as_json(400, {"message": "Problems parsing JSON", "detail": str(error)})
@@ -165,6 +180,14 @@ class GitHub:
         if host is None or host == base.netloc:
             return self._base_url.rstrip("/")
         return f"http://{host}{base.path.rstrip('/')}"
+
+
+def _unless_known(response: Response, request: Request) -> Response:
+    """The answer with its ETag, or 304 where the caller has it."""
+    mark = f'W/"{hashlib.sha256(response.body).hexdigest()}"'
+    if request.header("if-none-match") == mark:
+        return Response(status=304, headers=(("etag", mark),))
+    return evolve(response, headers=(*response.headers, ("etag", mark)))
 
 
 def _exhausted() -> Response:

@@ -7,7 +7,13 @@ from types import MappingProxyType
 
 from adapters.contract import Response
 from adapters.document import Document
-from adapters.github import routes, simulator_commits, simulator_issues, simulator_reviews
+from adapters.github import (
+    routes,
+    simulator_commits,
+    simulator_issues,
+    simulator_lists,
+    simulator_reviews,
+)
 from adapters.github.routes import Call, Endpoints, Place
 from adapters.github.world import Repository
 from adapters.simulation import as_json
@@ -55,6 +61,7 @@ _ACCOUNT: Mapping[tuple[str, str], Callable[[Call], Response]] = MappingProxyTyp
 ENDPOINTS: Endpoints = MappingProxyType(
     {
         ("GET", ""): _get_repository,
+        **simulator_lists.ENDPOINTS,
         **simulator_issues.ENDPOINTS,
         **simulator_reviews.ENDPOINTS,
         **simulator_commits.ENDPOINTS,

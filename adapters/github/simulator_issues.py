@@ -17,14 +17,6 @@ _STATES = ("open", "closed")
 _LISTED: Mapping[str, str] = MappingProxyType({"labels": "name", "assignees": "login"})
 
 
-def _list_issues(at: Place) -> Response:
-    state, descending = at.call.query.get("state", "open"), at.call.query.get("direction") != "asc"
-    order = "updated_at" if at.call.query.get("sort") == "updated" else "created_at"
-    items = [item for item in at.repository.issues.values() if state in ("all", item["state"])]
-    items.sort(key=lambda item: (item[order], item["number"]), reverse=descending)
-    return page(at.call, items)
-
-
 def _create_issue(at: Place) -> Response:
     if not at.repository.has_issues:
         return as_json(410, {"message": "Issues has been disabled in this repository."})
@@ -119,7 +111,6 @@ def _create_comment(at: Place) -> Response:
 
 ENDPOINTS: Endpoints = MappingProxyType(
     {
-        ("GET", "/issues"): _list_issues,
         ("POST", "/issues"): _create_issue,
         ("GET", "/issues/#"): _get_issue,
         ("PATCH", "/issues/#"): _update_issue,

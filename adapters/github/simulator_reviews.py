@@ -18,11 +18,6 @@ _STATES: Mapping[str, str] = MappingProxyType(
 )
 
 
-def _list_pulls(at: Place) -> Response:
-    items = at.repository.issues.values()
-    return page(at.call, [item for item in items if "pull_request" in item])
-
-
 def _list_reviews(at: Place) -> Response:
     return page(at.call, at.repository.reviews[at.number]) if _pull(at) else not_found()
 
@@ -56,7 +51,6 @@ def _create_review(at: Place) -> Response:
 
 ENDPOINTS: Endpoints = MappingProxyType(
     {
-        ("GET", "/pulls"): _list_pulls,
         ("GET", "/pulls/#/reviews"): _list_reviews,
         ("POST", "/pulls/#/reviews"): _create_review,
     }

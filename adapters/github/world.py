@@ -119,10 +119,12 @@ class World:
             "comments": 0,
             "created_at": stamp(now),
             "updated_at": stamp(now),
+            "closed_at": None,
+            "closed_by": None,
             "html_url": f"{WEB}/{repository.full_name}/{kind}/{number}",
         }
         if is_pr:
-            item["pull_request"] = {"html_url": item["html_url"]}
+            item["pull_request"] = {"html_url": item["html_url"], "merged_at": None}
         repository.issues[number] = item
         repository.comments[number] = []
         repository.events[number] = []
@@ -148,6 +150,10 @@ class World:
             repository.events[number].append({**made, **event})
         issue[name] = value
         issue["updated_at"] = stamp(now)
+        if name == "state":
+            closed = value == "closed"
+            issue["closed_at"] = stamp(now) if closed else None
+            issue["closed_by"] = {"login": author, "type": "User"} if closed else None
         return issue
 
     def add_comment(

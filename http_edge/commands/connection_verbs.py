@@ -58,7 +58,7 @@ def _verb(name: str, what: str) -> click.Command:
                 if_match=if_match or _current(session.api, path).etag,
             )
         )
-        session.show(answer, version=answer.etag)
+        session.show(answer)
         _must_have_passed(answer)
 
     return click.command(name, help=what)(move)
@@ -101,7 +101,7 @@ def rotate(  # noqa: PLR0913 - one per option
             if_match=if_match or _current(session.api, path).etag,
         )
     )
-    session.show(answer, version=answer.etag)
+    session.show(answer)
 
 
 @click.command()
@@ -118,7 +118,7 @@ def delete(session: Session, connection_id: UUID, *, yes: bool, if_match: str | 
         click.confirm(f"Delete {name} and forget its secrets?", abort=True, err=True)
     call = Call(method="DELETE", path=path, if_match=if_match or now.etag)
     answer = session.api.ask(call)
-    session.show(answer, version=answer.etag)
+    session.show(answer)
 
 
 VERBS: tuple[click.Command, ...] = (

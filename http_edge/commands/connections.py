@@ -103,7 +103,7 @@ def listing(
 def show(session: Session, connection_id: UUID) -> None:
     """Show one."""
     answer = session.api.ask(Call(method="GET", path=f"{PATH}/{connection_id}"))
-    session.show(answer, version=answer.etag)
+    session.show(answer)
 
 
 @connections.command()
@@ -147,7 +147,7 @@ def create(
     webhook = webhook_document(body.pop("webhook_secret_file"), made=body.pop("webhook"))
     told = {**body, "network": given(network) or None, "webhook": webhook}
     answer = session.api.ask(Call(method="POST", path=PATH, body=given(told), key=key))
-    session.show(answer, version=answer.etag)
+    session.show(answer)
 
 
 @connections.command()

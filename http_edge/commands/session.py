@@ -41,12 +41,13 @@ class Session:
     api: Api
     as_json: bool
 
-    def show(self, answer: Answer, **more: object) -> None:
-        """The answer: as it came, or as a record; ``more`` stands before it there."""
+    def show(self, answer: Answer) -> None:
+        """The answer: as it came, or as a record, with the version that it names."""
         if self.as_json:
             click.echo(answer.body)
-        else:
-            show_record(stdout(), {**more, **answer.document})
+            return
+        version = {} if answer.etag is None else {"version": answer.etag.strip('"')}
+        show_record(stdout(), {**version, **answer.document})
 
     def show_list(self, path: str, query: Query, columns: tuple[str, ...], page: Page) -> None:
         """A list, page for page: each as it came, one a line; or as one table."""

@@ -9,10 +9,19 @@ single writer.
 
 from __future__ import annotations
 
-from persistence.schema import access, actions, connections, evidence, flows
+from persistence.schema import access, actions, connections, evidence, flows, polls
 from persistence.schema.columns import METADATA
 
-__all__ = ["METADATA", "REVISION", "access", "actions", "connections", "evidence", "flows"]
+__all__ = [
+    "METADATA",
+    "REVISION",
+    "access",
+    "actions",
+    "connections",
+    "evidence",
+    "flows",
+    "polls",
+]
 
-REVISION = "0003"
+REVISION = "0004"
 """The revision this program is written for: the newest in ``migrations/versions``."""

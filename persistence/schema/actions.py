@@ -54,6 +54,7 @@ NORMALISED_ACTIONS = Table(
         "position",
         **where("state = 'queued'"),
     ),
+    Index("ix_normalised_actions_expires_at", "expires_at", **where("state = 'queued'")),
     Index("ix_normalised_actions_listed", "tenant_id", "position"),
     Index("ix_normalised_actions_of_connection", "tenant_id", "connection_id", "position"),
     Index("ix_normalised_actions_final", "updated_at", **where("state <> 'queued'")),

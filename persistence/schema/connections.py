@@ -81,17 +81,6 @@ WEBHOOK_REGISTRATIONS = Table(
     Index("uq_webhook_registrations_token_hash", "tenant_id", "token_hash", unique=True),
     Index("ix_webhook_registrations_token_hash", "token_hash"),
     Index("ix_webhook_registrations_connection", "tenant_id", "connection_id"),
+    Index("ix_webhook_registrations_checked_at", "checked_at", **where("hooks IS NOT NULL")),
     Index("ix_webhook_registrations_ends_at", "ends_at", **where("ends_at IS NOT NULL")),
-)
-
-POLLING_CURSORS = Table(
-    "polling_cursors",
-    METADATA,
-    *of_tenant("cursor_id"),
-    *of_connection(),
-    Column("resource", Text, nullable=False),
-    Column("cursor_position", LargeBinary),
-    Column("last_polled_at", TIME),
-    *times(),
-    Index("uq_polling_cursors_resource", "tenant_id", "connection_id", "resource", unique=True),
 )

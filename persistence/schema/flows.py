@@ -12,6 +12,7 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    text,
 )
 
 from persistence.schema.columns import (
@@ -49,6 +50,7 @@ ADAPTER_EVENTS = Table(
     Column("attempts", Integer, nullable=False),
     Column("reason", Text),
     Column("body", LargeBinary),
+    Column("origin", Text, nullable=False, server_default=text("'webhook'")),
     *times(),
     Index("uq_adapter_events_event_id", "tenant_id", "connection_id", "event_id", unique=True),
     Index(
@@ -89,6 +91,7 @@ DELIVERY_COUNTS = Table(
     Column("rejected", BigInteger, nullable=False),
     Column("forwarded", BigInteger, nullable=False),
     Column("parked", BigInteger, nullable=False),
+    Column("last_webhook_at", TIME),
     *times(),
     PrimaryKeyConstraint("tenant_id", "connection_id"),
 )

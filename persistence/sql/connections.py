@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from persistence import connections, endpoints, leases, sealed
+from persistence import connections, endpoints, leases, sealed, work
 from persistence.changes import ConnectionChange, ConnectionFilter, Registration, RequestAnswer
 from persistence.life_rows import registration_of
 from persistence.providers import publish
@@ -21,7 +21,7 @@ from persistence.records import (
 )
 from persistence.rows import connection_of, secret_of, tenant_key_of
 from persistence.sql.part import Part
-from persistence.values import uuid_of
+from persistence.values import places_of
 
 
 class SqlConnections(Part):
@@ -113,6 +113,13 @@ class SqlConnections(Part):
             endpoints.keep_hooks(tenant_id, registration_id, hooks=hooks, now=now)
         )
 
+    async def registrations_to_check(
+        self, *, checked_before: datetime, limit: int
+    ) -> tuple[tuple[str, UUID], ...]:
+        """See ``ConnectionStore.registrations_to_check``."""
+        asked = work.to_check(checked_before=checked_before, limit=limit)
+        return places_of(await self._engine.ask(asked))
+
     async def sealed_secret(self, tenant_id: str, secret_id: UUID) -> SealedSecret | None:
         """See ``ConnectionStore.sealed_secret``."""
         rows = await self._engine.ask(sealed.secret(tenant_id, secret_id))
@@ -138,8 +145,7 @@ class SqlConnections(Part):
         self, *, now: datetime, limit: int
     ) -> tuple[tuple[str, UUID], ...]:
         """See ``ConnectionStore.connections_to_clean``."""
-        rows = await self._engine.ask(connections.to_clean(now=now, limit=limit))
-        return tuple((row["tenant_id"], uuid_of(row["connection_id"])) for row in rows)
+        return places_of(await self._engine.ask(connections.to_clean(now=now, limit=limit)))
 
     async def cleaned(
         self, tenant_id: str, connection_id: UUID, *, again_at: datetime | None, now: datetime

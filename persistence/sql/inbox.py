@@ -8,7 +8,7 @@ from uuid import UUID
 
 import trio
 
-from persistence import inbox, leases, ledger, upkeep
+from persistence import inbox, leases, ledger, upkeep, work
 from persistence.records import (
     Accounting,
     DeliveryRecord,
@@ -18,7 +18,7 @@ from persistence.records import (
     SettledDelivery,
 )
 from persistence.sql.part import Part
-from persistence.values import uuid_of
+from persistence.values import places_of
 
 
 class SqlInbox(Part):
@@ -54,8 +54,7 @@ class SqlInbox(Part):
         self, *, now: datetime, after: UUID | None, limit: int
     ) -> tuple[tuple[str, UUID], ...]:
         """See ``InboxStore.connections_with_work``."""
-        rows = await self._engine.ask(inbox.with_work(now=now, after=after, limit=limit))
-        return tuple((row["tenant_id"], uuid_of(row["connection_id"])) for row in rows)
+        return places_of(await self._engine.ask(work.with_work(now=now, after=after, limit=limit)))
 
     async def parked(
         self, tenant_id: str, connection_id: UUID, *, limit: int

@@ -277,9 +277,10 @@ def make_scene(
     answer: Answer = created,
     transport: httpx.AsyncBaseTransport | None = None,
     pace: Pace = PACE,
+    watch: Watch | None = None,
 ) -> Scene:
     """A scene on ``store``; ``answer`` is what the provider says."""
-    watch = Watch()
+    watch = watch or Watch()
     chosen = clock or TrioClock(EPOCH)
     watched, log = WatchedStore(store, watch), RememberedLog(watch)
     signals, receipts, secrets = FakeSignals(watch), FakeReceipts(watch), FakeSecrets()

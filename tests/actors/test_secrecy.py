@@ -7,14 +7,21 @@ import sqlite3
 import httpx
 import pytest
 import trio
+from attrs import evolve
 
-from actors.connection import TokenKept
+from actors.connections import Connections
+from actors.grants import Held
+from actors.jobs import Job, Task
+from actors.line import Ticket
+from actors.orders import By, NewConnection, Rotation
 from actors.platform.errors import PlatformUnavailableError
-from actors.verification import verify
+from actors.replies import Reply
 from adapters.contract import Request, Secret
+from adapters.credentials import StaticToken
 from persistence.opening import sqlite_path
+from runtime import Permit
 from tests.actors.scene import EPOCH, TOKEN, a_scene
-from tests.fakes.adapters import ScriptedAdapter
+from tests.fakes.adapters import BASE_URL, ScriptedAdapter
 
 HEADERS = {"x-echo": TOKEN.decode()}
 
@@ -49,7 +56,9 @@ async def test_the_token_is_nowhere_but_at_the_provider(sqlite_url, trouble):
             await scene.watch.until(lambda: scene.store.calls["postpone_action"] > 1)
         else:
             await scene.ended(action)
-        verified = await verify(scene.ports, connection)
+        verified = await Connections(ports=evolve(scene.ports, wake=scene.wake)).verify(
+            "acme", connection.connection_id, By(subject="ada")
+        )
         await scene.watch.until(lambda: scene.receipts.kept)
 
         said = repr((scene.log.entries, scene.receipts.sent, verified, scene.store.asked))
@@ -82,5 +91,21 @@ def test_no_repr_shows_a_token():
     token = Secret(value=TOKEN)
     authorised = ScriptedAdapter().authorise(Request(method="GET", url="/"), token=token)
 
-    assert TOKEN.decode() not in f"{token} {token!r} {TokenKept(token, EPOCH)!r}"
+    static = StaticToken(token=token)
+    for holder in (
+        token,
+        Held(token=token, until=EPOCH, ends=EPOCH),
+        Ticket(permit=Permit(era=0), token=token),
+        Job(task=Task.PROBE, reply=Reply(), credentials=static),
+        Rotation(credentials=static, webhook_secret=token),
+        NewConnection(
+            provider_id="scripted",
+            display_name="door",
+            base_url=BASE_URL,
+            capabilities=(),
+            credentials=static,
+            webhook_secret=token,
+        ),
+    ):
+        assert TOKEN.decode() not in f"{holder} {holder!r}"
     assert authorised.header("authorization") == f"Bearer {TOKEN.decode()}"

@@ -8,9 +8,18 @@ from typing import Any
 
 import orjson
 import pytest
+from attrs import evolve
 
 from adapters.contract import Resource, Secret, Signal
-from adapters.envelope import Origin, SignalEnvelope, envelope, from_document, signal_id, to_json
+from adapters.envelope import (
+    Origin,
+    SignalEnvelope,
+    envelope,
+    from_document,
+    keyed_signal_id,
+    signal_id,
+    to_json,
+)
 from adapters.errors import PayloadError
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -100,6 +109,24 @@ def test_a_signal_id_says_connection_event_and_index_and_nothing_else() -> None:
 
     assert len(ids) == 4
     assert signal_id(CONNECTION, "guid-1", 0) == "7da0f1f2-55ab-56ea-bba5-80931e7dfd51"
+
+
+def test_an_event_with_a_key_is_one_signal_whichever_way_it_was_found() -> None:
+    """P2: by webhook, by poll, by backfill; whatever the delivery's own id is."""
+    signal = Signal(
+        signal_type="issue_closed", occurred_at=NOW, payload=b"{}", event_key="issue:7:opened"
+    )
+    by_webhook = envelope(signal, origin=ORIGIN, index=0)
+    by_poll = envelope(signal, origin=evolve(ORIGIN, event_id="issue:7:opened"), index=0)
+    reopened = envelope(evolve(signal, event_key="issue:7:closed"), origin=ORIGIN, index=0)
+
+    assert (
+        by_webhook.signal_id == by_poll.signal_id == keyed_signal_id(CONNECTION, "issue:7:opened")
+    )
+    assert by_webhook.signal_id == "d6c8ee03-a499-5661-a856-5610caf1ea20"
+    assert reopened.signal_id != by_webhook.signal_id
+    assert keyed_signal_id(uuid.UUID(int=9), "issue:7:opened") != by_webhook.signal_id
+    assert signal_id(CONNECTION, "issue:7:opened", 0) != by_webhook.signal_id
 
 
 def test_an_envelope_without_a_resource_has_none_on_the_wire() -> None:

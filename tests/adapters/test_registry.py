@@ -134,6 +134,8 @@ def test_an_adapter_has_the_capabilities_it_implements() -> None:
         "webhook",
         "outbound_actions",
         "webhook_registration",
+        "polling",
+        "gap_heal",
         "oauth2",
         "app",
         *(("limit_headers",) if isinstance(ADAPTER, Allowances) else ()),

@@ -191,6 +191,7 @@ def test_normalise_gives_the_known_signals(provider: str, vector: dict[str, Any]
             else None,
             "payload": orjson.loads(signal.payload),
             "canonical_keys": orjson.loads(signal.canonical_keys),
+            **({"event_key": signal.event_key} if signal.event_key else {}),
         }
         for signal in signals
     ] == vector["signals"]

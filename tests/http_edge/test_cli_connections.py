@@ -111,7 +111,7 @@ async def test_a_change_that_was_made_meanwhile_is_not_written_over(
 ) -> None:
     one = await created(scene, tmp_path)
     done(await cli(scene, "connections", "verify", one, "--json"))
-    version = (await cli(scene, "connections", "show", one)).stdout.split()[1].strip('"')
+    version = (await cli(scene, "connections", "show", one)).stdout.split()[1]
 
     late = await cli(scene, "connections", "suspend", one, "--if-match", str(int(version) - 1))
     exact = await cli(scene, "connections", "suspend", one, "--if-match", version, "--json")
@@ -263,3 +263,30 @@ def test_no_option_takes_a_secret_itself() -> None:
         for option in ("--token ", "--private-key ", "--client-secret ", "--webhook-secret "):
             assert option not in shown
         assert "--token-file FILE" in shown
+
+
+async def test_login_says_where_a_person_logs_in_and_that_makes_it_active(
+    scene: Scene, tmp_path: Path
+) -> None:
+    """IT-IA-01, from the command line."""
+    (tmp_path / "client").write_text("the-clients-own-secret")
+    client = {"client_id": "Iv1.rocket", "client_secret": "the-clients-own-secret"}
+    redirect = f"{scene.url}/v1/integrations/oauth/callback"
+    await scene.control(scene.around.github_url, "clients", {**client, "redirect_uri": redirect})
+    made = await cli(
+        scene,
+        *("connections", "create", "--json", "--provider", "github", "--name", "rocket"),
+        *("--base-url", scene.around.github_url, "--auth", "oauth2", "--client-id", "Iv1.rocket"),
+        *("--client-secret-file", str(tmp_path / "client")),
+    )
+    one = str(done(made)["connection_id"])
+
+    told = await cli(scene, "connections", "login", one)
+    url = told.stdout.splitlines()[0].split()[1]
+    back = (await scene.http.get(url)).headers["location"]
+    await scene.http.get(back)
+    shown = done(await cli(scene, "connections", "show", one, "--json"))
+
+    assert told.stdout.startswith("authorization_url  ")
+    assert shown["status"] == "active"
+    assert "the-clients-own-secret" not in told.output

@@ -6,8 +6,10 @@ import os
 import pty
 import subprocess
 import sys
+from io import StringIO
 from pathlib import Path
 
+import click.termui
 import pytest
 import trio
 
@@ -125,3 +127,14 @@ async def test_at_a_terminal_it_is_asked_for_and_not_shown(scene: Scene) -> None
     path = f"{CONNECTIONS}/{listed[0]['connection_id']}/verify"
     verified = await scene.call("tenant_admin", "POST", path)
     assert verified.json()["verification"]["passed"], "the token that was typed"
+
+
+def test_what_is_typed_at_a_terminal_is_the_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr(sys, "stdin", Terminal())
+    monkeypatch.setattr(click.termui, "hidden_prompt_func", lambda _: "typed by a person")
+
+    assert read_secret("-", prompt="token").value == b"typed by a person"

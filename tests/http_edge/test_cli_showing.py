@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from io import StringIO
+import sys
+from io import BytesIO, StringIO, TextIOWrapper
 
 import pytest
 from rich.console import Console
 
-from http_edge.commands.showing import console_on, show_record, show_table
+from http_edge.commands.showing import console_on, show_record, show_table, stdout
 from http_edge.commands.wording import fields_of, plain, worded
 
 ID = "0194aaaa-bbbb-7ccc-8ddd-eeeeffff0000"
@@ -155,3 +156,24 @@ def test_the_fields_of_a_schema_are_named_with_what_they_are() -> None:
         {"field": "more", "needed": False, "is": "any", "what": None},
     ]
     assert fields_of({}) == []
+
+
+def test_letters_that_a_terminal_does_not_know_are_written_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written = BytesIO()
+    monkeypatch.setattr(sys, "stdout", TextIOWrapper(written, encoding="ascii"))
+
+    show_record(stdout(), {"name": "東京"})
+
+    sys.stdout.flush()
+    assert written.getvalue() == b"name  \\u6771\\u4eac\n"
+
+
+def test_a_standard_output_of_another_kind_is_written_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = StringIO()
+    monkeypatch.setattr(sys, "stdout", written)
+
+    show_record(stdout(), {"name": "x"})
+
+    assert written.getvalue() == "name  x\n"

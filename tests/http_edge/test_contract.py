@@ -10,6 +10,7 @@ import orjson
 import pytest
 from schemathesis.specs.openapi.definitions import OPENAPI_31
 
+from http_edge.answers import as_json
 from http_edge.openapi import document, error_statuses
 from http_edge.route import Guarded, Open
 from http_edge.routes import ROUTES, contract
@@ -89,3 +90,9 @@ async def test_the_document_is_open_to_all(scene: Scene) -> None:
     assert answer.status_code == 200
     assert answer.content == contract()
     assert answer.headers["content-type"] == "application/json"
+
+
+def test_only_what_has_a_shape_is_an_answer() -> None:
+    """So that nothing leaves that the document does not name."""
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        as_json(object())

@@ -152,8 +152,9 @@ async def test_a_change_of_ours_shows_at_once() -> None:
     await found.find("t")
     await found.find("other")
 
+    found.forget(UUID(int=9))  # of another connection
+    await found.find("other")
     found.forget(UUID(int=8))
-    found.forget(UUID(int=9))  # one that is not remembered
     await found.find("t")
     await found.find("t")
 

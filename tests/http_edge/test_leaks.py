@@ -79,22 +79,26 @@ async def busy(scene: Scene) -> tuple[list[str], list[str]]:
     ]
 
 
-def everything_in(folder: Path) -> bytes:
-    return b"".join(path.read_bytes() for path in folder.glob("store.db*"))
+def everything_in(file: Path) -> bytes:
+    found = [path.read_bytes() for path in file.parent.glob(f"{file.name}*")]
+    assert any(found)
+    return b"".join(found)
 
 
 async def test_sec_ia_01_no_secret_leaves_through_logs_answers_rows_or_reprs(
-    opened: Opened, tmp_path: Path
+    opened: Opened,
 ) -> None:
     """SEC-IA-01, P8: the log at debug level, every answer, every byte of the database, and the settings' repr."""
     listening = Listening()
-    async with running(opened, opened.settings()) as scene:
+    settings = opened.settings()
+    file = Path(settings.database_url.removeprefix("sqlite:///"))
+    async with running(opened, settings) as scene:
         scene.http.event_hooks = {"response": [listening]}
         tokens, secrets = await busy(scene)
         log = scene.log.getvalue()
         shown = repr(scene.node.settings) + repr(scene.node.edge.webhooks.endpoints)
 
-    rows = await trio.to_thread.run_sync(everything_in, tmp_path)
+    rows = await trio.to_thread.run_sync(everything_in, file)
     answers = "\n".join(listening.texts)
     for secret in secrets:
         assert len(secret) >= 16

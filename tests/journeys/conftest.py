@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
 import trio
+from attrs import evolve
 
 from http_edge import child, surroundings
 from http_edge.child import Child, Program
+from http_edge.hubs import RENEWED_AHEAD, HastyGitHub, hub
 from http_edge.node import new_id
+from http_edge.simulators import serve_simulator
 from http_edge.stage import Stage
 from runtime import TrioClock
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.fixture
@@ -36,26 +32,27 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
 async def stage(nursery: trio.Nursery, client: httpx.AsyncClient) -> Stage:
     clock = TrioClock(datetime.now(UTC))
     around = await surroundings.start(nursery, clock=clock, ids=new_id)
-    url = f"http://127.0.0.1:{free_port()}"
-    return Stage(node_url=url, around=around, client=client, clock=clock, ids=new_id)
+    return Stage(node_url=child.free_url(), around=around, client=client, clock=clock, ids=new_id)
+
+
+@pytest.fixture
+async def hasty(nursery: trio.Nursery, stage: Stage) -> Stage:
+    """The same tenant, whose GitHub grants tokens so short that each start of a node renews them."""
+    github = HastyGitHub(github=hub(now=stage.clock.now()), lives=RENEWED_AHEAD * 0.8)
+    serve = partial(serve_simulator, github.handle, clock=stage.clock)
+    return evolve(
+        stage, around=evolve(stage.around, github_url=await nursery.start(serve)), sent=[]
+    )
 
 
 @pytest.fixture
 def program(stage: Stage, store_url: str, tmp_path: Path) -> Program:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("IA_")}
-    return Program(
-        environ={
-            **inherited,
-            **stage.around.environ(),
-            "IA_BIND": stage.node_url.removeprefix("http://"),
-            "IA_PUBLIC_URL": stage.node_url,
-            "IA_DATABASE_URL": store_url,
-            "IA_WEBHOOK_RATE_PER_S": "100000",
-            "IA_WEBHOOK_BURST": "100000",
-            "IA_UPKEEP_EVERY": "0.5",
-        },
+    return child.among(
+        stage.around,
         url=stage.node_url,
+        database_url=store_url,
         log=tmp_path / "node.log",
+        inherited=os.environ,
     )
 
 

@@ -12,4 +12,4 @@ async def test_the_demo_holds_every_promise(capsys: pytest.CaptureFixture[str]) 
 
     told = capsys.readouterr().out
     assert code == 0
-    assert "13 of 13 promises held" in told
+    assert "32 of 32 promises held" in told

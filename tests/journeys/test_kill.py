@@ -7,7 +7,6 @@ from functools import partial
 import pytest
 import trio
 
-from http_edge import child
 from http_edge.child import Child
 from http_edge.stage import Stage, until
 
@@ -28,15 +27,6 @@ async def send_and_kill(stage: Stage, node: Child, *, number: int, kill_after: i
         await node.kill()
 
 
-async def is_commented(stage: Stage, key: str) -> bool:
-    return await stage.comments(key) > 0
-
-
-async def is_settled(stage: Stage) -> bool:
-    ledger = await stage.ledger()
-    return ledger["pending"] == ledger["settled"] == 0
-
-
 async def test_p1_kill_9_under_load_loses_no_acknowledged_delivery(
     stage: Stage, node: Child
 ) -> None:
@@ -45,7 +35,7 @@ async def test_p1_kill_9_under_load_loses_no_acknowledged_delivery(
 
     for kill_after in (60, 150):
         await send_and_kill(stage, node, number=250, kill_after=kill_after)
-        node.process = (await child.start(node.program, stage.client)).process
+        await node.start_again(stage.client)
 
     acknowledged = stage.acknowledged()
     counted = await stage.arrived(acknowledged, within_s=_PATIENCE_S)
@@ -53,7 +43,7 @@ async def test_p1_kill_9_under_load_loses_no_acknowledged_delivery(
     assert any(sent.answered is None for sent in stage.sent)  # the kills did hit the load
     assert acknowledged - counted.keys() == set()
     assert max(counted.values()) == 1
-    assert await until(partial(is_settled, stage), within_s=_PATIENCE_S)
+    assert await until(stage.is_settled, within_s=_PATIENCE_S)
     signals, ledger = await stage.signals(), await stage.ledger()
     assert [signal["sequence_no"] for signal in signals] == list(range(1, len(signals) + 1))
     assert ledger["difference"] == 0
@@ -67,12 +57,12 @@ async def test_p4_kill_9_while_a_comment_waits_for_its_answer_makes_one_comment(
     """P4 with the real process: the effect is there, the answer is not, the node dies."""
     await stage.connect()
     fault = {"delay_s": 20} if answer == "delayed" else {"dropped": True, "delay_s": 1}
-    await stage.github_fault(effect="now", method="POST", path="/comments", **fault)
+    await stage.neighbours.fault(effect="now", method="POST", path="/comments", **fault)
     action = await stage.comment("killed", wait_s=0)
-    assert await until(partial(is_commented, stage, "killed"), within_s=_PATIENCE_S)
+    assert await until(partial(stage.is_commented, "killed"), within_s=_PATIENCE_S)
 
     await node.kill()
-    node.process = (await child.start(node.program, stage.client)).process
+    await node.start_again(stage.client)
     ended = await stage.action_ended(action["action_id"], within_s=_PATIENCE_S)
 
     assert ended["status"] == "done"
@@ -85,7 +75,7 @@ async def test_p4_kill_9_while_a_comment_waits_for_its_answer_makes_one_comment(
 async def test_p11_sigterm_under_load_exits_0_and_loses_nothing(stage: Stage, node: Child) -> None:
     """P11: what was acknowledged before the stop is forwarded after the next start."""
     await stage.connect()
-    await stage.pm3("down")
+    await stage.neighbours.pm3("down")
     reached = trio.Event()
 
     async with trio.open_nursery() as nursery:
@@ -95,8 +85,8 @@ async def test_p11_sigterm_under_load_exits_0_and_loses_nothing(stage: Stage, no
         code = await node.stop()
 
     assert code == 0
-    await stage.pm3("up")
-    node.process = (await child.start(node.program, stage.client)).process
+    await stage.neighbours.pm3("up")
+    await node.start_again(stage.client)
     acknowledged = stage.acknowledged()
     counted = await stage.arrived(acknowledged, within_s=_PATIENCE_S)
     assert len(acknowledged) >= 40

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 import trio
@@ -33,10 +34,10 @@ async def rows_in(url: str, statement: str) -> list[tuple[object, ...]]:
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def empty_url(request: pytest.FixtureRequest, quick_folder: Path) -> str:
     """The URL of a database without a table."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'empty.db'}"
+        return f"sqlite:///{quick_folder / uuid4().hex}.db"
     return str(request.getfixturevalue("empty_postgres_url"))
 
 

@@ -13,7 +13,9 @@ import trio
 from attrs import evolve
 
 from persistence import (
+    backfills,
     connections,
+    cursors,
     endings,
     inbox,
     journal,
@@ -27,10 +29,19 @@ from persistence.changes import ConnectionChange
 from persistence.dialect import Engine, Sql, Transaction, query, shared
 from persistence.errors import ConflictError, MissingError, SchemaError, StoreUnavailableError
 from persistence.opening import is_postgres, sqlite_path
+from persistence.polls import BackfillState
 from persistence.postgres import open_postgres
 from persistence.records import ActionState, ConnectionState, Lease, RelayedSignal, SettledDelivery
 from persistence.sql_store import SqlStore
 from persistence.sqlite import SqliteEngine, open_sqlite
+from tests.persistence.poll_samples import (
+    backfill,
+    backfill_page,
+    cursor,
+    page,
+    planned,
+    polled,
+)
 from tests.persistence.samples import (
     DAY,
     NOW,
@@ -128,6 +139,8 @@ TABLES = (
     "SELECT * FROM logins ORDER BY login_id",
     "SELECT * FROM requests ORDER BY request_id",
     "SELECT * FROM incidents ORDER BY incident_id",
+    "SELECT * FROM polling_cursors ORDER BY cursor_id",
+    "SELECT * FROM backfills ORDER BY backfill_id",
 )
 
 
@@ -136,6 +149,7 @@ TABLES = (
     [
         *("create", "accept", "claim", "settle", "relay", "end", "batch", "intend"),
         *("change", "cancel", "find_out", "renew", "login", "clean", "sweep"),
+        *("plan", "keep_page", "keep_backfill_page"),
     ],
 )
 async def test_a_transaction_that_dies_at_any_point_leaves_nothing(
@@ -195,6 +209,7 @@ async def prepared(fact: str, store: SqlStore) -> Callable[[], Transaction[objec
         ),
     }
     facts |= await facts_of_life(store, lease)
+    facts |= await facts_of_polling(store)
     if fact == "accept" and not isinstance(store._engine, SqliteEngine):
         return two_writes  # PostgreSQL accepts in a single statement, which has no middle
     return facts[fact]
@@ -253,6 +268,22 @@ async def facts_of_life(
         "login": lambda: logins.begin(*flow(made)),
         "clean": lambda: connections.clean("acme", gone.connection_id, again_at=None, now=NOW),
         "sweep": lambda: upkeep.sweep(replay_before=late, forget_before=late, limit=9, now=late),
+    }
+
+
+async def facts_of_polling(store: SqlStore) -> dict[str, Callable[[], Transaction[object]]]:
+    """The same for what is polled and filled in: a page is seen whole or not at all."""
+    lease = await planned(store)
+    asked = backfill(lease)
+    await store.begin_backfill(asked)
+    await store.accept([polled(lease, "known")])
+    items = [polled(lease, name) for name in ("new", "known", "newer")]
+    first = [cursor(lease, "pulls"), cursor(lease, "commits")]
+    done = backfill_page(asked, None, b"1", state=BackfillState.DONE)
+    return {
+        "plan": lambda: cursors.plan(lease, first, now=NOW),
+        "keep_page": lambda: cursors.keep(lease, page(None, b"1"), items, now=NOW),
+        "keep_backfill_page": lambda: backfills.keep(lease, done, items, now=NOW),
     }
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
@@ -14,11 +12,12 @@ from persistence.chain import START, verify_chain
 from persistence.changes import ActionFilter, ConnectionFilter
 from persistence.migrate import migrate
 from persistence.migrations import chaining
-from persistence.opening import is_postgres, open_store, sqlite_path
+from persistence.opening import is_postgres, open_store
 from persistence.records import ActionState, ConnectionState
 from persistence.store import Store
 from tests.persistence import samples
-from tests.postgres import bring_to, execute
+from tests.persistence.old_rows import Old, write
+from tests.postgres import bring_to
 
 T = datetime(2026, 2, 1, 8, 0, 0, 5, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -31,57 +30,8 @@ OLD_BODY = '{"a": [1, 2], "b": 1}'
 """As JSONB spells it."""
 
 
-def literal(value: object, *, postgres: bool) -> str:
-    match value:
-        case None:
-            return "NULL"
-        case int():
-            return str(value)
-        case bytes():
-            return f"'\\x{value.hex()}'" if postgres else f"x'{value.hex()}'"
-        case UUID():
-            return f"'{value.hex}'"
-        case datetime():
-            return f"'{value.isoformat(timespec='microseconds')}'"
-        case _:
-            return f"'{value}'"
-
-
-class Old:
+class OldLife(Old):
     """Rows as the program of revision 0002 wrote them."""
-
-    def __init__(self, *, postgres: bool) -> None:
-        self.statements: list[str] = []
-        self._postgres = postgres
-        self._positions = 0
-
-    def add(
-        self, table: str, *, counted: bool = False, at: datetime = T, **values: object
-    ) -> None:
-        row = {"tenant_id": "acme", **values, "created_at": at, "updated_at": at}
-        if counted and not self._postgres:
-            self._positions += 1
-            row["position"] = self._positions
-        columns = ", ".join(row)
-        cells = ", ".join(literal(value, postgres=self._postgres) for value in row.values())
-        self.statements.append(f"INSERT INTO {table} ({columns}) VALUES ({cells})")  # noqa: S608
-
-    def connection(self, connection_id: UUID, state: str, tenant_id: str = "acme") -> None:
-        self.add(
-            "integration_connections",
-            tenant_id=tenant_id,
-            connection_id=connection_id,
-            provider_id="github",
-            display_name=f"site {connection_id.int}",
-            state=state,
-            base_url="https://api.example.test",
-            enabled_capabilities='["webhook"]',
-            auth_ref=AUTH,
-            settings='{"depth": 1}',
-            tags="{}",
-            epoch=4,
-            sequence_no=7,
-        )
 
     def action(self, action_id: UUID, state: str) -> None:
         self.add(
@@ -129,10 +79,10 @@ class Old:
 
 
 def filled(*, postgres: bool) -> list[str]:
-    old = Old(postgres=postgres)
-    old.connection(LIVE, "active")
-    old.connection(DEAD, "deleted")
-    old.connection(OTHER, "active", "other")
+    old = OldLife(at=T, postgres=postgres)
+    old.connection(LIVE, "active", auth_ref=AUTH)
+    old.connection(DEAD, "deleted", auth_ref=AUTH)
+    old.connection(OTHER, "active", "other", auth_ref=AUTH)
     old.add(
         "webhook_registrations",
         registration_id=uuid4(),
@@ -163,16 +113,6 @@ def filled(*, postgres: bool) -> list[str]:
 
 def chain_id(tenant_id: str) -> UUID:
     return uuid5(NAMESPACE_URL, tenant_id)
-
-
-def write(url: str, statements: list[str]) -> None:
-    if is_postgres(url):
-        execute(url, *statements)
-        return
-    with closing(sqlite3.connect(sqlite_path(url))) as connection:
-        for statement in statements:
-            connection.execute(statement)
-        connection.commit()
 
 
 @pytest.fixture

@@ -139,19 +139,6 @@ async def test_repeating_has_an_end(engine: PostgresEngine):
     assert await nodes(engine) == 0
 
 
-async def test_what_asyncio_can_tell_nobody_is_logged_without_its_text(
-    engine: PostgresEngine, caplog: pytest.LogCaptureFixture
-):
-    """P8: and does not take the program down."""
-    engine._loop.call_exception_handler(
-        {"message": "never retrieved", "exception": ConnectionError("hunter2")}
-    )
-
-    assert [one.getMessage() for one in caplog.records] == [
-        "asyncio: never retrieved (ConnectionError)"
-    ]
-
-
 async def test_closing_does_not_wait_for_ever_for_a_call(
     postgres_url: str, beside: PostgresEngine, monkeypatch: pytest.MonkeyPatch
 ):

@@ -16,6 +16,7 @@ from persistence.changes import (
     RequestState,
 )
 from persistence.errors import MissingError
+from persistence.polls import BackfillState
 from persistence.records import (
     ConnectionRecord,
     ConnectionState,
@@ -23,6 +24,7 @@ from persistence.records import (
     SettledDelivery,
 )
 from persistence.store import Store
+from tests.persistence.poll_samples import backfill, cursor, planned
 from tests.persistence.samples import (
     DAY,
     NOW,
@@ -36,6 +38,7 @@ from tests.persistence.samples import (
     exchange,
     flow,
     incident,
+    leased,
     move,
     receipt,
     secret,
@@ -55,6 +58,8 @@ TABLES = (
     "exchanges",
     "logins",
     "incidents",
+    "polling_cursors",
+    "backfills",
 )
 
 
@@ -184,6 +189,45 @@ async def test_incidents_are_forgotten_once_they_are_told_as_over(store: Store):
     assert [one.kind for one in left] == ["open", "untold"]
 
 
+async def test_ended_backfills_are_forgotten(store: Store):
+    lease = await leased(store)
+    ended, paused = backfill(lease), backfill(lease, "pulls")
+    for one in (ended, paused):
+        await store.begin_backfill(one)
+    for of, state in ((ended, BackfillState.FAILED), (paused, BackfillState.PAUSED)):
+        await store.move_backfill(
+            "acme",
+            of.backfill_id,
+            expected=[BackfillState.RUNNING],
+            state=state,
+            reason=None,
+            now=NOW,
+        )
+
+    early = await sweep(store, now=NOW + DAY, forget_before=NOW)
+    touched = await sweep(store, now=NOW + DAY, forget_before=NOW + SECOND)
+
+    assert (early, touched) == (0, 1)
+    left = await store.backfills("acme", lease.connection_id, limit=9)
+    assert [one.backfill_id for one in left] == [paused.backfill_id]
+
+
+async def test_cursors_are_forgotten_once_their_connection_is_deleted(store: Store):
+    """P6: and nobody else's."""
+    gone, kept = await planned(store, "issues", "pulls"), await planned(store)
+    await move(store, gone, ConnectionState.SUSPENDED, now=NOW)
+    suspended = await sweep(store, now=NOW + DAY, forget_before=NOW + DAY)
+    await move(store, gone, DELETED, now=NOW + SECOND)
+
+    early = await sweep(store, now=NOW, forget_before=NOW - DAY)
+    bounded = await sweep(store, now=NOW + SECOND, forget_before=NOW - DAY, limit=1)
+    rest = await sweep(store, now=NOW + SECOND, forget_before=NOW - DAY)
+
+    assert (suspended, early, bounded, rest) == (0, 0, 1, 1)
+    assert await store.cursors("acme", gone.connection_id) == ()
+    assert len(await store.cursors("acme", kept.connection_id)) == 1
+
+
 async def lived(store: Store) -> ConnectionRecord:
     """A connection with a row in every table, all of it over."""
     made = connection()
@@ -201,6 +245,8 @@ async def lived(store: Store) -> ConnectionRecord:
         await store.intend(lease, exchange(lease, asked.action_id))
     await store.begin_login(*flow(made))
     await store.open_incident(incident(made))
+    await store.plan_polls(lease, [cursor(lease)], now=NOW)
+    await store.begin_backfill(backfill(made))
     return made
 
 
@@ -235,7 +281,7 @@ async def test_a_deleted_connection_is_forgotten_with_all_that_hangs_on_it(store
     await sweep(store, now=NOW, forget_before=NOW + SECOND)
 
     after = await counted(rows_of)
-    assert early == 0
+    assert early == 1  # its cursor, which nobody needs any more
     # What is forwarded and old goes in the same sweep, of whichever connection.
     over = {"outbox": 2, "adapter_events": 1}
     assert after == {table: number - over.get(table, 0) for table, number in before.items()}
@@ -273,7 +319,7 @@ async def test_forgetting_is_bounded_and_goes_on(store: Store, rows_of):
         if not await sweep(store, now=NOW, forget_before=NOW + SECOND, limit=2):
             break
         # At most two of each kind, an action with its exchange, and the connection with its ledger.
-        assert before - sum((await counted(rows_of)).values()) <= 2 * 8 + 2
+        assert before - sum((await counted(rows_of)).values()) <= 2 * 10 + 2
 
     assert sum((await counted(rows_of)).values()) == 0
     everything = ConnectionFilter(states=tuple(ConnectionState))
