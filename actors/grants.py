@@ -158,12 +158,13 @@ class Grants:
         ports, tenant_id = self._ports, self._connection.tenant_id
         try:
             return read(await ports.secrets.unseal(tenant_id, auth_ref))
-        except SecretLostError:
-            found = await ports.store.connection(tenant_id, self._connection.connection_id)
-            if found is None or found.auth_ref in {None, auth_ref}:
-                raise
-            self._auth_ref = found.auth_ref
-            return read(await ports.secrets.unseal(tenant_id, self._auth_ref))
+        except SecretLostError as error:
+            lost = error
+        found = await ports.store.connection(tenant_id, self._connection.connection_id)
+        if found is None or found.auth_ref is None or found.auth_ref == auth_ref:
+            raise lost
+        self._auth_ref = found.auth_ref
+        return read(await ports.secrets.unseal(tenant_id, found.auth_ref))
 
     async def _tried(self, given: Credentials) -> Held | NeedsLogin:
         """Credentials on trial are used as they are: nothing of them is renewed or kept."""

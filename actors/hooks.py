@@ -26,7 +26,7 @@ class Remembered:
     that it may still have a webhook for. ``open``: the connection has an endpoint that takes webhooks.
     """
 
-    registration_id: UUID | None
+    registration_id: UUID
     open: bool
     secret: str | None
     settings: tuple[bytes, ...]
@@ -40,15 +40,17 @@ class Order:
     secret_id: UUID
 
 
-async def remembered(connection: ConnectionRecord, ports: Ports) -> Remembered:
-    """What is known of the provider's webhook; of a URL that is new, what was known of the one before."""
+async def remembered(connection: ConnectionRecord, ports: Ports) -> Remembered | None:
+    """What is known of the provider's webhook; of a URL that is new, what was known of the one before. None: no URL."""
     known = await ports.store.registrations(
         connection.tenant_id, connection.connection_id, now=ports.clock.now()
     )
+    if not known:
+        return None
     told = next((each.hooks for each in known if each.hooks is not None), b"{}")
     document: dict[str, Any] = orjson.loads(told)
     return Remembered(
-        registration_id=known[0].registration_id if known else None,
+        registration_id=known[0].registration_id,
         open=any(each.open for each in known),
         secret=document.get("secret"),
         settings=tuple(orjson.dumps(each) for each in document.get("settings", ())),
@@ -87,8 +89,6 @@ async def keep(
     outcome: Outcome, ordered: Order, known: Remembered, connection: ConnectionRecord, ports: Ports
 ) -> None:
     """Remember what the provider was brought to, or why not."""
-    if known.registration_id is None:
-        return
     here = orjson.loads(ordered.wanted.settings)
     if isinstance(outcome, Done):
         brought: dict[str, Any] = orjson.loads(outcome.details)

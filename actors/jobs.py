@@ -95,9 +95,10 @@ class Jobs:
             self._holding.context.spawn(self._do, job, name=f"job-{job.task}")
 
     def ended(self, ended: JobEnded) -> None:
-        """One runs no more; what is to be done over comes back as a message."""
+        """One runs no more; what is to be done over comes back as a message, unless something else was asked for since."""
         self._running = False
-        if ended.again is not None and ended.again_at is not None:
+        is_replaced = any(job.task is not Task.PROBE for job in self._waiting)
+        if ended.again is not None and ended.again_at is not None and not is_replaced:
             delay = ended.again_at - self._holding.ports.clock.now()
             self._timer = self._holding.context.after(delay, ended.again)
 
@@ -163,11 +164,13 @@ class Jobs:
         """Bring the provider to the webhook that is wanted, or to none."""
         ports = self._holding.ports
         known = await hooks.remembered(connection, ports)
+        if known is None:
+            return Refused(reason="the connection has no webhook URL")
         if job.task is Task.SUBSCRIBE and not known.open:
             return Refused(reason="the connection takes no webhooks: its endpoint is closed")
         ordered = await hooks.order(connection, ports, known, renewed=job.renewed)
         if ordered is None:
-            return Refused(reason="the connection has no webhook URL or signing secret")
+            return Refused(reason="the connection's webhook URL or signing secret is not known")
         made = adapter.subscribe if job.task is Task.SUBSCRIBE else adapter.unsubscribe
         outcome = await self._performed(made(ordered.wanted), self._holding.line)
         await hooks.keep(outcome, ordered, known, connection, ports)
@@ -177,8 +180,7 @@ class Jobs:
     async def _probed(self, job: Job) -> Outcome:
         holding = self._holding
         if holding.connection.auth_ref is None and job.credentials is None:
-            # Nothing to try at the provider: a connection that only receives is proven by each signature.
-            return Done(details=b'{"kind": "webhook_only"}')
+            return await self._proven_by_signature()
         line = holding.line if job.credentials is None else holding.line.trying(job.credentials)
         try:
             granted = await line.granted()
@@ -186,6 +188,14 @@ class Jobs:
             return Later(reason=str(error))
         settings = holding.connection.settings
         return await self._performed(holding.adapter.probe(settings, granted=granted), line)
+
+    async def _proven_by_signature(self) -> Outcome:
+        """There is nothing to try at the provider: a connection that only receives is proven by its first webhook."""
+        holding = self._holding
+        ledger = await holding.ports.store.ledger(holding.tenant_id, holding.connection_id)
+        if ledger is None or ledger.accepted == 0:
+            return Later(reason="no signed webhook has come yet: have one sent, then verify again")
+        return Done(details=b'{"kind": "webhook_only"}')
 
     async def _performed(self, plan: Plan, line: Line) -> Outcome:
         holding = self._holding

@@ -100,10 +100,11 @@ async def fail(ports: Ports, connection: ConnectionRecord, reason: str) -> Conne
     )
     try:
         return await make(ports, connection, Move.FAIL, change, by=PROGRAM)
-    except StaleError:
-        if fresh:
-            await incidents.closed(ports, connection, incidents.NEEDS_LOGIN)
-        raise
+    except StaleError as error:
+        stale = error
+    if fresh:
+        await incidents.closed(ports, connection, incidents.NEEDS_LOGIN)
+    raise stale
 
 
 def is_disabled(connection: ConnectionRecord, *, endpoints_open: bool) -> bool:

@@ -21,7 +21,6 @@ from runtime import (
     BreakerState,
     Budget,
     BudgetState,
-    Denied,
     Level,
     Permit,
     Phase,
@@ -110,12 +109,12 @@ class Pressure:
     def _take(self, *, writes: bool, work: str, now: datetime) -> Waiting | None:
         """Take it from all limits or from none."""
         taken, decision = self._all.take(self._all_state, 1, now, of=work)
-        if isinstance(decision, Denied):
+        if isinstance(decision, Refusal):
             self._all_state = taken
             return _exhausted(self._all, taken, work, now + decision.retry_after)
         if writes:
             self._writes_state, decision = self._writes.take(self._writes_state, 1, now, of=work)
-            if isinstance(decision, Denied):
+            if isinstance(decision, Refusal):
                 until = now + decision.retry_after
                 return _exhausted(self._writes, self._writes_state, work, until)
         self._all_state = taken
@@ -188,12 +187,12 @@ def _own(per_minute: int | None) -> tuple[tuple[str, Window], ...]:
         return ()
     # A window of one would leave nothing to the classes that have to leave something to actions.
     minutes = 1 if per_minute > 1 else 2
-    return ((_OWN, Window(amount=per_minute * minutes, per=_MINUTE * minutes)),)
+    return ((_OWN, Window(capacity=per_minute * minutes, per=_MINUTE * minutes)),)
 
 
 def _windows(limits: Sequence[Limit], *, writes_only: bool) -> tuple[tuple[str, Window], ...]:
     return tuple(
-        (limit.name, Window(amount=limit.amount, per=limit.per))
+        (limit.name, Window(capacity=limit.amount, per=limit.per))
         for limit in limits
         if limit.writes_only is writes_only
     )

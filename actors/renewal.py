@@ -9,6 +9,7 @@ from uuid import UUID
 import trio
 from attrs import evolve, frozen
 
+from actors import evidence
 from actors.errors import NotSentError
 from actors.ports import Ports
 from actors.sealing import AUTH
@@ -34,6 +35,7 @@ class Renewal:
     def __init__(
         self, connection: ConnectionRecord, lease: Callable[[], Lease], ports: Ports
     ) -> None:
+        self._connection = connection
         self._place = (connection.tenant_id, connection.connection_id)
         self._lease = lease
         self._ports = ports
@@ -76,10 +78,21 @@ class Renewal:
     async def _renew(self, expected: UUID | None, sealed: SealedSecret) -> None:
         store, now = self._ports.store, self._ports.clock.now()
         try:
-            await store.renew_credentials(self._lease(), expected=expected, sealed=sealed, now=now)
+            await store.renew_credentials(
+                self._lease(),
+                expected=expected,
+                sealed=sealed,
+                now=now,
+                receipt=evidence.of_connection(
+                    self._connection, "refresh", self._ports, state=self._connection.state.value
+                ),
+            )
         except ConflictError as error:
-            found = await store.connection(*self._place)
-            if found is None or found.auth_ref != sealed.secret_id:
-                self._unkept = None
-                raise NotSentError("the credentials were replaced meanwhile") from error
-            # The try before had happened, and only its answer was lost.
+            conflict = error
+        else:
+            return
+        found = await store.connection(*self._place)
+        if found is None or found.auth_ref != sealed.secret_id:
+            self._unkept = None
+            raise NotSentError("the credentials were replaced meanwhile") from conflict
+        # The try before had happened, and only its answer was lost.

@@ -9,13 +9,16 @@ from uuid import UUID
 import trio
 from attrs import frozen
 
+from actors import asking
 from actors.cleaning import clean
+from actors.jobs import Task
 from actors.ports import Ports
 from persistence.errors import StoreUnavailableError
 from runtime import Actor, Context
 
 _ROWS_AT_ONCE = 500
 _CLEANED_AT_ONCE = 20
+_CHECKED_AT_ONCE = 20
 
 
 @frozen
@@ -36,6 +39,8 @@ class Timetable:
     sweep_every: timedelta = timedelta(minutes=1)
     replay_window: timedelta
     retention: timedelta
+    webhooks_every: timedelta = timedelta(days=1)
+    """How often each webhook that we registered is looked at, and repaired."""
 
 
 Refusals: TypeAlias = dict[tuple[str, UUID], int]
@@ -84,6 +89,7 @@ class Upkeep(Actor):
         try:
             if isinstance(message, Sweep):
                 await self._sweep()
+                await self._check_webhooks()
             else:
                 await self._count()
                 await self._wake()
@@ -132,6 +138,17 @@ class Upkeep(Actor):
             wake.receipts(tenant_id)
         for tenant_id in await store.tenants_with_incidents(limit=_ROWS_AT_ONCE):
             wake.incidents(tenant_id)
+
+    async def _check_webhooks(self) -> None:
+        """Have the webhooks that were last looked at long ago looked at, and repaired where they are gone."""
+        before = self._ports.clock.now() - self._timetable.webhooks_every
+        store = self._ports.store
+        for tenant_id, connection_id in await store.registrations_to_check(
+            checked_before=before, limit=_CHECKED_AT_ONCE
+        ):
+            found = await store.connection(tenant_id, connection_id)
+            if found is not None:
+                asking.insist(self._ports, found, Task.SUBSCRIBE)
 
     def _clean(self) -> None:
         """Tidy up after deleted connections, one after the other, beside the rounds."""

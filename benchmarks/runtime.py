@@ -18,8 +18,7 @@ from runtime import (
     Actor,
     ActorSpec,
     DirectorySpec,
-    NullObserver,
-    Spec,
+    Observer,
     SupervisorSpec,
     System,
     TokenBucket,
@@ -46,9 +45,9 @@ class Count(Actor):
         return message
 
 
-def build(*children: Spec) -> System:
+def build(*children: ActorSpec | DirectorySpec) -> System:
     root = SupervisorSpec(name="root", children=children, shutdown=HOUR)
-    return System(root, clock=TrioClock(EPOCH), random=Random(1), observer=NullObserver())
+    return System(root, clock=TrioClock(EPOCH), random=Random(1), observer=Observer())
 
 
 def resident() -> int:
@@ -133,7 +132,6 @@ async def crowd() -> None:
         name="crowd",
         create=lambda _: Count(),
         cap=ACTORS,
-        waiting=ACTORS,
         starts_per_second=1e9,
         idle_after=HOUR,
         shutdown=HOUR,
@@ -184,7 +182,7 @@ async def tasks() -> None:
 
 def takes() -> float:
     """Takes from a token bucket, per second."""
-    bucket = TokenBucket(rate=1e9, burst=1e9)
+    bucket = TokenBucket(rate=1e9, capacity=1e9)
     level, now = bucket.full(EPOCH), EPOCH
     begin = time.perf_counter()
     for number in range(MESSAGES):

@@ -159,7 +159,7 @@ def _webhooks(
     outside: Outside, ports: Ports, commit: GroupCommit, refusals: RefusalCount
 ) -> WebhookPorts:
     settings = outside.settings
-    bucket = TokenBucket(rate=settings.webhook_rate_per_s, burst=settings.webhook_burst)
+    bucket = TokenBucket(rate=settings.webhook_rate_per_s, capacity=settings.webhook_burst)
     return WebhookPorts(
         registry=ports.registry,
         endpoints=Endpoints(outside.store, ports.secrets, ports.clock),

@@ -39,11 +39,6 @@ class Child:
     program: Program
     process: trio.Process
 
-    @property
-    def url(self) -> str:
-        """Where it listens."""
-        return self.program.url
-
     async def kill(self) -> None:
         """End it as a power cut would: SIGKILL, no warning, no cleanup."""
         self.process.kill()

@@ -13,7 +13,7 @@ from structlog.typing import FilteringBoundLogger
 
 from actors.metrics import Metrics
 from adapters.redaction import redact_text
-from runtime import Clock, GaveUpError
+from runtime import Clock, GaveUpError, Observer
 
 _LEVELS = {
     "debug": logging.DEBUG,
@@ -53,7 +53,7 @@ class _MaskedRenderer:
         return redact_text(str(self._json(log, name, entry)))
 
 
-class LoggingObserver:
+class LoggingObserver(Observer):
     """Tells the log and the metrics what happens in the tree. See ``runtime.Observer``."""
 
     def __init__(self, log: FilteringBoundLogger, metrics: Metrics) -> None:

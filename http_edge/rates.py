@@ -6,7 +6,7 @@ from collections import OrderedDict
 from datetime import timedelta
 from uuid import UUID
 
-from runtime import Clock, Denied, Level, TokenBucket
+from runtime import Clock, Level, Refusal, TokenBucket
 
 _MOST_KEPT = 50_000
 
@@ -28,4 +28,4 @@ class Rates:
         self._levels.move_to_end(connection_id)
         if len(self._levels) > _MOST_KEPT:
             self._levels.popitem(last=False)
-        return decision.retry_after if isinstance(decision, Denied) else None
+        return decision.retry_after if isinstance(decision, Refusal) else None

@@ -6,7 +6,8 @@ from uuid import UUID
 
 from persistence.dialect import Query, Row, Transaction, query, shared
 from persistence.errors import ChangedError, ConflictError, FencedError, MissingError
-from persistence.records import ConnectionState, Lease, SealedSecret
+from persistence.receipts import write_receipt
+from persistence.records import ConnectionState, Lease, NewReceipt, SealedSecret
 from persistence.sealed import forget_secrets, insert_secret, of_one_connection
 from persistence.values import document, uuid_or_none
 
@@ -92,7 +93,9 @@ def kept_pressure(rows: object) -> None:
         raise _fenced()
 
 
-def renew(lease: Lease, *, expected: UUID | None, sealed: SealedSecret) -> Transaction[None]:
+def renew(
+    lease: Lease, *, expected: UUID | None, sealed: SealedSecret, receipt: NewReceipt | None
+) -> Transaction[None]:
     """See ``ConnectionStore.renew_credentials``."""
     place = (lease.tenant_id, lease.connection_id)
     of_one_connection(place, [sealed])
@@ -103,6 +106,8 @@ def renew(lease: Lease, *, expected: UUID | None, sealed: SealedSecret) -> Trans
     yield query(_RENEW, *place, sealed.secret_id)
     if expected is not None:
         yield forget_secrets(place, [expected])
+    if receipt is not None:
+        yield from write_receipt(receipt, tenant_id=lease.tenant_id)
 
 
 def _fenced() -> FencedError:

@@ -90,7 +90,13 @@ class ConnectionStore(Protocol):
         ...
 
     async def renew_credentials(
-        self, lease: Lease, *, expected: UUID | None, sealed: SealedSecret, now: datetime
+        self,
+        lease: Lease,
+        *,
+        expected: UUID | None,
+        sealed: SealedSecret,
+        now: datetime,
+        receipt: NewReceipt | None = None,
     ) -> None:
         """Make ``sealed`` the connection's credentials if they are still ``expected``, whose row goes (a used refresh token).
 

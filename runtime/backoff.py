@@ -12,6 +12,13 @@ _MAX_EXPONENT = 64
 
 
 @frozen(kw_only=True)
+class Refusal:
+    """Not now, and nothing was taken; ask again after ``retry_after``."""
+
+    retry_after: timedelta
+
+
+@frozen(kw_only=True)
 class Backoff:
     """Delays that grow by ``factor`` from ``base`` up to ``cap``.
 

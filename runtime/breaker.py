@@ -11,14 +11,11 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TypeAlias
 
 from attrs import evolve, field, frozen
 from attrs.validators import ge, gt, le
 
-from runtime.backoff import Backoff
-
-DEFAULT_PAUSE = Backoff(base=timedelta(seconds=30), cap=timedelta(minutes=10))
+from runtime.backoff import Backoff, Refusal
 
 
 class Phase(StrEnum):
@@ -42,16 +39,6 @@ class Permit:
     """Call, and pass this to ``record`` with the result. ``era`` tells a late result from one that counts."""
 
     era: int
-
-
-@frozen(kw_only=True)
-class Refusal:
-    """Do not call; ask again after ``retry_after``."""
-
-    retry_after: timedelta
-
-
-Verdict: TypeAlias = Permit | Refusal
 
 
 @frozen(kw_only=True)
@@ -83,10 +70,10 @@ class Breaker:
     share: float = field(default=0.5, validator=(gt(0), le(1)))
     sample: int = field(default=20, validator=ge(1))
     probes: int = field(default=1, validator=ge(1))
-    pause: Backoff = DEFAULT_PAUSE
+    pause: Backoff = field(default=Backoff(base=timedelta(seconds=30), cap=timedelta(minutes=10)))
     patience: timedelta = timedelta(minutes=1)
 
-    def decide(self, state: BreakerState, now: datetime) -> tuple[BreakerState, Verdict]:
+    def decide(self, state: BreakerState, now: datetime) -> tuple[BreakerState, Permit | Refusal]:
         """Whether a call may be made at ``now``."""
         if state.until is not None and now >= state.until:
             # The pause is over, or the probes that were out are taken for lost.
@@ -127,10 +114,8 @@ class Breaker:
         return state
 
     def _count(self, state: BreakerState, result: Result) -> BreakerState:
-        recent = state.recent
-        if result is not Result.UNKNOWN:
-            longest = max(self.failures, self.sample, self.probes)
-            recent = (*recent, result is Result.FAILED)[-longest:]
+        new = () if result is Result.UNKNOWN else (result is Result.FAILED,)
+        recent = (*state.recent, *new)[-max(self.failures, self.sample, self.probes) :]
         return evolve(state, recent=recent, probing=max(0, state.probing - 1))
 
     def _is_too_much(self, state: BreakerState) -> bool:

@@ -7,30 +7,14 @@ from __future__ import annotations
 
 import math
 from datetime import datetime, timedelta
-from typing import TypeAlias
 
 from attrs import evolve, field, frozen
 from attrs.validators import gt
 
+from runtime.backoff import Refusal
+
 _SLACK = 1e-6
 """Refilling by floats may end a hair short of a whole token."""
-
-
-@frozen(kw_only=True)
-class Granted:
-    """Go ahead; it is paid for."""
-
-
-@frozen(kw_only=True)
-class Denied:
-    """Not now; nothing was taken. ``retry_after`` is when it would be granted if nobody else takes."""
-
-    retry_after: timedelta
-
-
-Decision: TypeAlias = Granted | Denied
-
-_GRANTED = Granted()
 
 
 @frozen
@@ -43,39 +27,33 @@ class Level:
 
 @frozen(kw_only=True)
 class TokenBucket:
-    """``rate`` tokens a second, of which at most ``burst`` gather."""
+    """``rate`` tokens a second, of which at most ``capacity`` gather."""
 
     rate: float = field(validator=gt(0))
-    burst: float = field(validator=gt(0))
-
-    @property
-    def capacity(self) -> float:
-        """The most it can hold."""
-        return self.burst
+    capacity: float = field(validator=gt(0))
 
     def full(self, now: datetime) -> Level:
         """The state to begin with."""
-        return Level(self.burst, now)
+        return Level(self.capacity, now)
 
-    def take(self, level: Level, n: float, now: datetime) -> tuple[Level, Decision]:
-        """Take ``n`` tokens, all or none.
+    def take(self, level: Level, n: float, now: datetime) -> tuple[Level, Refusal | None]:
+        """Take ``n`` tokens, all or none; a refusal says when it would do if nobody else takes.
 
         Raises:
             ValueError: ``n`` is more than the bucket ever holds.
         """
-        if n > self.burst:
+        if n > self.capacity:
             raise ValueError("more than the bucket ever holds")
         current = self.refreshed(level, now)
         if current.tokens + _SLACK < n:
-            return current, Denied(retry_after=self.wait(current, n, now))
-        return Level(current.tokens - n, current.at), _GRANTED
+            return current, Refusal(retry_after=self.wait(current, n, now))
+        return Level(current.tokens - n, current.at), None
 
     def refreshed(self, level: Level, now: datetime) -> Level:
         """The state at ``now``; a clock that went back changes nothing."""
-        passed = (now - level.at).total_seconds()
-        if passed <= 0:
-            return level
-        return Level(min(self.burst, level.tokens + passed * self.rate), now)
+        at = max(now, level.at)
+        gained = (at - level.at).total_seconds() * self.rate
+        return Level(min(self.capacity, level.tokens + gained), at)
 
     def wait(self, level: Level, tokens: float, now: datetime) -> timedelta:
         """How long until it holds ``tokens``, rounded up so that waiting just so long suffices."""
@@ -89,23 +67,18 @@ class TokenBucket:
 
 @frozen(kw_only=True)
 class Window:
-    """``amount`` per ``per``, all back at once; the first use opens a window."""
+    """``capacity`` per ``per``, all back at once; the first use opens a window."""
 
-    amount: float = field(validator=gt(0))
+    capacity: float = field(validator=gt(0))
     per: timedelta = field(validator=gt(timedelta(0)))
-
-    @property
-    def capacity(self) -> float:
-        """The most it can hold."""
-        return self.amount
 
     def full(self, now: datetime) -> Level:
         """The state to begin with."""
-        return Level(self.amount, now)
+        return Level(self.capacity, now)
 
     def refreshed(self, level: Level, now: datetime) -> Level:
         """The state at ``now``: a new window if the last one is over."""
-        return level if now < level.at else Level(self.amount, now + self.per)
+        return level if now < level.at else Level(self.capacity, now + self.per)
 
     def wait(self, level: Level, tokens: float, now: datetime) -> timedelta:
         """How long until the window resets."""
@@ -138,11 +111,6 @@ class Budget:
     limits: tuple[tuple[str, TokenBucket | Window], ...]
     classes: tuple[tuple[str, float], ...]
 
-    def __attrs_post_init__(self) -> None:
-        """A class that had to leave everything could never do anything."""
-        if not all(0.0 <= share < 1.0 for _, share in self.classes):
-            raise ValueError("a class leaves a share in [0, 1)")
-
     def full(self, now: datetime) -> BudgetState:
         """The state to begin with."""
         levels = tuple(limit.full(now) for _, limit in self.limits)
@@ -150,7 +118,7 @@ class Budget:
 
     def take(
         self, state: BudgetState, n: float, now: datetime, *, of: str
-    ) -> tuple[BudgetState, Decision]:
+    ) -> tuple[BudgetState, Refusal | None]:
         """Take ``n`` from every limit for work of class ``of``, all or nothing.
 
         Raises:
@@ -168,9 +136,9 @@ class Budget:
                 longest = max(longest, limit.wait(level, needed, now))
             levels.append(level)
         if longest > timedelta(0):
-            return evolve(state, levels=tuple(levels)), Denied(retry_after=longest)
+            return evolve(state, levels=tuple(levels)), Refusal(retry_after=longest)
         paid = tuple(Level(level.tokens - n, level.at) for level in levels)
-        return evolve(state, levels=paid), _GRANTED
+        return evolve(state, levels=paid), None
 
     def learn(
         self, state: BudgetState, now: datetime, *, limit: str, remaining: float, reset: datetime

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import trio
+from attrs import evolve
 
 from runtime.actor import Actor, Context
 from runtime.errors import ActorError
 from runtime.mailbox import Entry, Mailbox
 from runtime.specs import ActorSpec, DirectorySpec
 from runtime.supervisor import Place
-from runtime.tree import World
+from runtime.tree import ActorSnapshot, World
 
 _Spec: TypeAlias = ActorSpec | DirectorySpec
+
+CLEANUP = 5
+"""Seconds that ``on_stop`` may take."""
 
 BATCH = 32
 """So many messages may be handled without giving way to other tasks."""
@@ -28,11 +33,9 @@ class Cell(Place[_Spec]):
         self, world: World, address: str, spec: _Spec, create: Callable[[], Actor]
     ) -> None:
         super().__init__(world, address, spec)
-        self.kind = "actor"  # till the first one tells its class
         self.on_rest: Callable[[Cell], None] | None = None
-        self.mailbox = Mailbox(address, capacity=spec.mailbox, control=spec.control)
+        self.mailbox = Mailbox(address, spec.mailbox)
         self._create = create
-        self._context: Context | None = None
         self._in_hand: tuple[object, float] | None = None
 
     async def run(self) -> None:
@@ -42,35 +45,26 @@ class Cell(Place[_Spec]):
         self.mailbox.reopen()
         try:
             async with trio.open_nursery() as nursery:
-                context = Context(self.world, self.mailbox, nursery)
-                await actor.on_start(context)
-                self._context = context
+                self.context = Context(self.world, self.mailbox, nursery)
+                await actor.on_start(self.context)
                 self.started()
-                await self._serve(actor, context)
-                self.farewell = context.ending or self.farewell
+                await self._serve(actor, self.context)
+                self.farewell = self.context.ending or self.farewell
                 nursery.cancel_scope.cancel(reason=f"{self.address} stopped")
         finally:
-            self._context = None
             if self.ready:
-                limit = self.spec.cleanup.total_seconds()
-                with trio.move_on_after(limit, shield=True) as scope:
+                with trio.move_on_after(CLEANUP, shield=True) as scope:
                     await actor.on_stop()
                 if scope.cancelled_caught:
-                    raise ActorError(self.address, f"did not clean up within {limit:g} s")
+                    raise ActorError(self.address, f"did not clean up within {CLEANUP} s")
 
     def leave(self, reason: str) -> None:
         """End after the present message and keep the rest; if the whole tree ends, handle the rest first."""
         if self.world.stopping is None:
-            self.let_go(reason)
-            return
-        self.mailbox.refusing = reason
-        if self._context is not None:
-            self._context.drain()
-
-    def let_go(self, reason: str) -> None:
-        """End after the present message; what comes meanwhile is kept for the next incarnation."""
-        if self._context is not None:
-            self._context.stop(reason)
+            self.context.stop(reason)
+        else:
+            self.mailbox.refusing = reason
+            self.mailbox.wake()
 
     def retire(self, reason: str) -> None:
         """No incarnation will follow: drop what waits and say so."""
@@ -78,15 +72,15 @@ class Cell(Place[_Spec]):
         if discarded:
             self.world.observer.discarded(self.address, discarded)
 
-    def details(self, now: float) -> dict[str, Any]:
-        """See ``Place.details``."""
+    def snapshot(self, now: float) -> ActorSnapshot:
+        """See ``Place.snapshot``."""
         message, since = self._in_hand or (None, now)
-        return {
-            "mailbox": self.mailbox.statistics(now),
-            "message": type(message).__name__ if self._in_hand else None,
-            "busy": timedelta(seconds=now - since) if self._in_hand else None,
-            "tasks": self._context.tasks if self._context else (),
-        }
+        return evolve(
+            super().snapshot(now),
+            mailbox=self.mailbox.statistics(now),
+            message=type(message).__name__ if self._in_hand else None,
+            busy=timedelta(seconds=now - since) if self._in_hand else None,
+        )
 
     async def _serve(self, actor: Actor, context: Context) -> None:
         handled = 0
@@ -98,10 +92,10 @@ class Cell(Place[_Spec]):
                 handled += 1
                 if handled % BATCH == 0:
                     await trio.lowlevel.checkpoint()
-            elif context.drained:
+            elif self.mailbox.refusing is not None and not context.running:
                 break
             else:
-                if self.on_rest is not None and context.quiet:
+                if self.on_rest is not None and not context.running and due == math.inf:
                     self.on_rest(self)
                 if context.ending is None:
                     await self.mailbox.wait(due)

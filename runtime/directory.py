@@ -8,16 +8,47 @@ from datetime import timedelta
 from functools import partial
 
 import trio
+from attrs import define, field
 
 from runtime.cell import Cell
 from runtime.errors import ActorStoppedError, MailboxFullError, QuarantinedError
-from runtime.restarts import Quarantine
 from runtime.specs import DirectorySpec
 from runtime.supervisor import Place
 from runtime.tree import State, World
 
 _BURST = 0.1
 """So many seconds' worth of starts may come at once."""
+
+
+@define
+class Quarantine:
+    """Which keys crash too often, and until when (on trio's clock) each is kept down.
+
+    It remembers as many keys as the directory's cap; beyond that it forgets the one whose last crash is oldest.
+    """
+
+    _spec: DirectorySpec
+    _records: dict[str, tuple[int, float]] = field(factory=dict, init=False)
+
+    def crashed(self, key: str, now: float, *, jitter: float) -> timedelta:
+        """Count a crash of ``key``: how long it stays down, be it in quarantine or not."""
+        crashes, until = self._records.pop(key, (0, now))
+        lived = now - until >= self._spec.intensity.within.total_seconds()
+        crashes = 1 if lived else crashes + 1
+        if (excess := crashes - self._spec.intensity.restarts) > 0:
+            delay = self._spec.quarantine.delay(excess, jitter=0.5 + jitter / 2)
+        else:
+            delay = self._spec.backoff.delay(crashes, jitter=jitter)
+        self._records[key] = crashes, now + delay.total_seconds()
+        if len(self._records) > self._spec.cap:
+            del self._records[next(iter(self._records))]
+        return delay
+
+    def left(self, key: str, now: float) -> timedelta:
+        """How long ``key`` is in quarantine still; nothing if it is not."""
+        crashes, until = self._records.get(key, (0, now))
+        quarantined = crashes > self._spec.intensity.restarts
+        return timedelta(seconds=max(0.0, until - now) if quarantined else 0.0)
 
 
 class Directory(Place[DirectorySpec]):
@@ -33,7 +64,6 @@ class Directory(Place[DirectorySpec]):
         super().__init__(world, address, spec)
         self._cells: dict[str, Cell] = {}
         self._resting: dict[Cell, float] = {}  # since when; the one at rest longest comes first
-        self._leaving: set[Cell] = set()
         self._room = trio.Semaphore(spec.cap)
         self._starts_until = 0.0  # at their pace, those that were admitted take till then
         self._nursery: trio.Nursery | None = None
@@ -41,7 +71,7 @@ class Directory(Place[DirectorySpec]):
         self.children = self._cells.values()
 
     def tell(self, key: str, message: object) -> None:
-        """Send to the actor of ``key``, which is started if need be. See ``ActorRef.tell``.
+        """Send to the actor of ``key``, which is started if need be. See ``Mailbox.tell``.
 
         Raises:
             QuarantinedError: the actor crashed too often; nothing was accepted.
@@ -54,23 +84,21 @@ class Directory(Place[DirectorySpec]):
         cell.mailbox.control(message)
 
     async def ask(self, key: str, message: object, *, deadline: timedelta) -> object:
-        """Ask the actor of ``key``, which is started if need be. See ``ActorRef.ask``."""
+        """Ask the actor of ``key``, which is started if need be. See ``Mailbox.ask``."""
         return await self._accepting(key).mailbox.ask(message, deadline=deadline)
 
     async def run(self) -> None:
         """See ``Place.run``."""
-        self._told_to_stop = trio.Event()
         self._origin = copy_context()
         self._resting.clear()
-        self._leaving.clear()
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             try:
-                nursery.start_soon(self._let_idle_go, name=f"{self.address} idle")
                 for key, cell in self._cells.items():
                     self._keep_soon(key, cell)
                 self.started()
-                await self._told_to_stop.wait()
+                with trio.CancelScope() as self._open:
+                    await self._let_idle_go()
             finally:
                 self._nursery = None
             for cell in tuple(self._cells.values()):
@@ -79,10 +107,9 @@ class Directory(Place[DirectorySpec]):
 
     def leave(self, reason: str) -> None:
         """Start no more; let all running actors finish, together. What waits is kept for another run."""
-        self._told_to_stop.set()
+        self._open.cancel(reason=reason)
         for cell in self._cells.values():
-            if cell.living:
-                cell.request_stop(reason)
+            cell.request_stop(reason)
 
     def retire(self, reason: str) -> None:
         """See ``Place.retire``; what never found an actor is dropped and reported."""
@@ -91,15 +118,14 @@ class Directory(Place[DirectorySpec]):
 
     def _accepting(self, key: str) -> Cell:
         if self.world.stopping is not None:
-            raise ActorStoppedError(f"{self.address}/{key}", self.world.stopping)
+            raise ActorStoppedError(f"{self.address}/{key}", f"is closed: {self.world.stopping}")
         return self._cell(key)
 
     def _cell(self, key: str) -> Cell:
         cell = self._cells.get(key)
         if cell is None:
-            waiting = len(self._cells) - (self.spec.cap - self._room.value)
-            if waiting >= self.spec.waiting:
-                raise MailboxFullError(self.address, f"has no room: {waiting} are waiting")
+            if len(self._cells) >= 2 * self.spec.cap:
+                raise MailboxFullError(self.address, "has no room: too many are waiting")
             create = partial(self.spec.create, key)
             cell = Cell(self.world, f"{self.address}/{key}", self.spec, create)
             cell.on_rest = self._on_rest
@@ -118,7 +144,7 @@ class Directory(Place[DirectorySpec]):
         """Run the actor of ``key`` as long as it crashes, or something waits for it."""
         while True:
             if not self._room.value:
-                self._make_room(self._room.statistics().tasks_waiting + 1)
+                self._make_room()
             async with self._room:
                 await trio.sleep(self._wait_before_start())
                 if self.stopping is not None:
@@ -126,7 +152,6 @@ class Directory(Place[DirectorySpec]):
                 cell.renew()
                 await cell.live()
             self._resting.pop(cell, None)
-            self._leaving.discard(cell)
             if cell.error is not None and cell.stopping is None:
                 await self._sit_out(key, cell, cell.error)
             elif not len(cell.mailbox):
@@ -142,7 +167,7 @@ class Directory(Place[DirectorySpec]):
     async def _sit_out(self, key: str, cell: Cell, error: Exception) -> None:
         now = trio.current_time()
         delay = self._quarantine.crashed(key, now, jitter=self.world.random.random())
-        quarantined = self._quarantine.left(key, now) is not None
+        quarantined = bool(self._quarantine.left(key, now))
         state = State.QUARANTINED if quarantined else State.RESTARTING
         cell.enter(state, f"for {delay.total_seconds():.3f} s")
         if quarantined:
@@ -159,14 +184,14 @@ class Directory(Place[DirectorySpec]):
 
     def _on_rest(self, cell: Cell) -> None:
         self._resting[cell] = trio.current_time()
-        self._make_room(self._room.statistics().tasks_waiting)
+        if self._room.statistics().tasks_waiting:
+            self._make_room()
 
-    def _make_room(self, waiting: int) -> None:
-        """Let the one go that has been at rest longest, unless enough are going for those that wait."""
-        if self._resting and waiting > len(self._leaving):
+    def _make_room(self) -> None:
+        """Let the one go that has been at rest longest, if any is."""
+        if self._resting:
             self._let_go(next(iter(self._resting)), "it made room for another")
 
     def _let_go(self, cell: Cell, reason: str) -> None:
         del self._resting[cell]
-        self._leaving.add(cell)
-        cell.let_go(reason)
+        cell.context.stop(reason)

@@ -33,9 +33,6 @@ class MailboxFullError(ActorError):
 class ActorStoppedError(ActorError):
     """The message was not accepted, or an ask was left unanswered, because the actor ended."""
 
-    def __init__(self, address: str, reason: str) -> None:
-        super().__init__(address, f"does not answer: {reason}")
-
 
 class AskTimeoutError(ActorError):
     """No answer within the deadline. The actor may be at it still; its answer will be dropped."""
@@ -60,12 +57,11 @@ class QuarantinedError(ActorError):
 class GaveUpError(ActorError):
     """The supervisor at ``address`` stopped all its children, because ``child`` would not stay up.
 
-    ``restarts`` counts those of the window that were used up; 0 means that ``child`` never started.
+    Its text says how many restarts were used up; none means that ``child`` never started.
     """
 
     def __init__(self, address: str, child: str, restarts: int, cause: Exception | None) -> None:
         why = "it ended" if cause is None else type(cause).__name__
         super().__init__(address, f"gave up on {child} after {restarts} restarts: {why}")
         self.child = child
-        self.restarts = restarts
         self.cause = self.__cause__ = cause

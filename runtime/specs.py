@@ -45,7 +45,6 @@ class Intensity:
 
 
 DEFAULT_BACKOFF = Backoff(base=timedelta(milliseconds=100), cap=timedelta(seconds=10))
-DEFAULT_QUARANTINE = Backoff(base=timedelta(minutes=1), cap=timedelta(hours=1))
 
 
 @frozen(kw_only=True)
@@ -62,51 +61,45 @@ class PlaceSpec:
 class ActorSpec(PlaceSpec):
     """One actor.
 
-    ``startup`` bounds ``on_start``, ``shutdown`` what it may take to finish its work when told to stop, and
-    ``cleanup`` its ``on_stop``. ``mailbox`` and ``control`` are the most messages its lanes hold.
+    ``startup`` bounds ``on_start``, ``shutdown`` what it may take to finish its work when told to stop.
+    ``mailbox`` is the most data that may wait for it.
     """
 
     create: Callable[[], Actor]
-    cleanup: timedelta = 5 * _SECOND
     mailbox: int = field(default=1000, validator=ge(1))
-    control: int = field(default=64, validator=ge(1))
 
 
 @frozen(kw_only=True)
 class ServiceSpec(PlaceSpec):
     """A long-running coroutine ``run(*, task_status)`` that says ``task_status.started()`` when it is ready.
 
-    Told to stop it is cancelled, unless ``ask_to_stop`` is given: then that is called, and ``run`` has
-    ``shutdown`` to return. Cleanup in it that awaits is its own to shield and bound.
+    Told to stop it is cancelled. Cleanup in it that awaits is its own to shield and bound.
     """
 
     run: Callable[..., Awaitable[None]]
-    ask_to_stop: Callable[[], None] | None = None
 
 
 @frozen(kw_only=True)
 class DirectorySpec(PlaceSpec):
     """Actors by key, each started by its first message.
 
-    ``cap`` bounds the running ones, ``waiting`` those that wait for a start or sit out a delay; beyond both,
-    senders are refused. An actor is let go after ``idle_after`` with nothing to do.
-    A key that crashes is started again after ``backoff``; more often than ``intensity`` puts it into quarantine,
-    for the delays of ``quarantine`` (drawn in their upper half), longer each time, until it lives for ``intensity.within``.
+    ``cap`` bounds the running ones; as many more may wait for a start or sit out a delay, beyond that senders are
+    refused. An actor is let go after ``idle_after`` with nothing to do.
+    A key that crashes is started again after ``backoff``; more than ``intensity.restarts`` in a row put it into
+    quarantine, for the delays of ``quarantine`` (drawn in their upper half), longer each time. Having lived for
+    ``intensity.within`` it begins anew.
     ``shutdown`` is for all of them together, ``starts_per_second`` for the whole directory.
     """
 
     create: Callable[[str], Actor]
     shutdown: timedelta = 10 * _SECOND
-    cleanup: timedelta = 5 * _SECOND
     mailbox: int = field(default=100, validator=ge(1))
-    control: int = field(default=64, validator=ge(1))
     idle_after: timedelta = field(default=120 * _SECOND, validator=gt(timedelta(0)))
     cap: int = field(default=10_000, validator=ge(1))
-    waiting: int = field(default=10_000, validator=ge(1))
     starts_per_second: float = field(default=1000.0, validator=gt(0))
     intensity: Intensity = Intensity()
     backoff: Backoff = DEFAULT_BACKOFF
-    quarantine: Backoff = DEFAULT_QUARANTINE
+    quarantine: Backoff = field(default=Backoff(base=60 * _SECOND, cap=3600 * _SECOND))
 
 
 @frozen(kw_only=True)
@@ -122,12 +115,6 @@ class SupervisorSpec(PlaceSpec):
     children: tuple[Spec, ...]
     startup: timedelta = timedelta.max  # each child has its own
     shutdown: timedelta = 30 * _SECOND
-
-    def __attrs_post_init__(self) -> None:
-        """Names are addresses: two of one name would be one place."""
-        names = [child.name for child in self.children]
-        if len(set(names)) != len(names):
-            raise ValueError(f"two children of {self.name} have one name")
 
 
 Spec: TypeAlias = ActorSpec | ServiceSpec | DirectorySpec | SupervisorSpec

@@ -10,27 +10,24 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Iterable
 from datetime import timedelta
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import trio
 
 from runtime.errors import GaveUpError, StartError
-from runtime.restarts import Crashes
 from runtime.specs import PlaceSpec, Restart, ServiceSpec, Strategy, SupervisorSpec
 from runtime.tree import ActorSnapshot, Change, State, World, where
 
 _Spec = TypeVar("_Spec", bound=PlaceSpec)
 
-_LIVING = frozenset({State.STARTING, State.RUNNING, State.STOPPING})
-
 
 class Place(ABC, Generic[_Spec]):
     """An address in the tree, where one child lives at a time. Its errors end here, as values.
 
-    ``stopping`` says why it was told to end, ``error`` what it ended with; both are of the present or last life.
+    ``stopping`` says why it was told to end, ``error`` what it ended with; both are of the present or last life, as
+    is ``ready``. ``living`` is whether there is one now, be it on its way up or down.
     """
 
     def __init__(self, world: World, address: str, spec: _Spec) -> None:
@@ -39,11 +36,11 @@ class Place(ABC, Generic[_Spec]):
         self.spec = spec
         self.kind = type(self).__name__.lower()
         self.children: Iterable[Place[Any]] = ()
+        self.living = self.ready = False
         self.state = State.WAITING
         self.since = world.clock.now()
         self.last_error: str | None = None
         self._starts = 0
-        self.renew()
 
     @abstractmethod
     async def run(self) -> None:
@@ -58,23 +55,17 @@ class Place(ABC, Generic[_Spec]):
         for child in self.children:
             child.retire(reason)
 
-    def details(self, now: float) -> dict[str, Any]:
-        """What a snapshot shows beyond what all places have; ``now`` is trio's time."""
-        return {}
-
     def renew(self) -> None:
-        """Make ready for another life."""
-        self.ready = False
+        """Begin another life, which ``live`` must follow."""
+        self.living, self.ready = True, False
         self.stopping: str | None = None
         self.farewell = "it ended by itself"
         self.error: Exception | None = None
-        self.scope = trio.CancelScope()
-        self.changed = trio.Event()
+        self.scope = trio.CancelScope(relative_deadline=self.spec.startup.total_seconds())
+        self.enter(State.STARTING)
 
     async def live(self) -> None:  # noqa: ASYNC910 - its end is known in the step in which it ends
         """Run the child. Errors become ``error``; a cancellation from outside passes, without what it met."""
-        self.enter(State.STARTING)
-        self.scope.deadline = trio.current_time() + self.spec.startup.total_seconds()
         try:
             with self.scope:
                 await self.run()
@@ -93,47 +84,40 @@ class Place(ABC, Generic[_Spec]):
             self.world.observer.started(self.address, self.kind)
         else:
             self.world.observer.restarted(self.address, self._starts - 1)
-        self.changed.set()
-        self.changed = trio.Event()
-
-    @property
-    def living(self) -> bool:
-        """Whether the child runs, be it on its way up or down."""
-        return self.state in _LIVING
 
     def request_stop(self, reason: str) -> None:
         """Tell the child to end; what is not ready yet is cancelled."""
-        if self.stopping is not None or self.state is State.STOPPED:
-            return
-        self.stopping = reason
-        if self.ready:
-            self.enter(State.STOPPING, reason)
-            self.leave(reason)
-        else:
-            self.scope.cancel(reason=reason)
+        if self.living and self.stopping is None:
+            self.stopping = reason
+            if self.ready:
+                self.enter(State.STOPPING, reason)
+                self.leave(reason)
+            else:
+                self.scope.cancel(reason=reason)
 
     async def stop(self, reason: str, shutdown: timedelta) -> None:
         """End within ``shutdown``, then by cancellation."""
         self.request_stop(reason)
         with trio.move_on_after(shutdown.total_seconds()):
             await self.ended()
-        self.scope.cancel(reason=f"{reason}; not done within {shutdown.total_seconds():g} s")
-        await self.ended()
+        if self.living:
+            self.scope.cancel(reason=f"{reason}; not done within {shutdown.total_seconds():g} s")
+            await self.ended()
 
     async def ended(self) -> None:
         """Wait until no child lives here."""
         await trio.lowlevel.checkpoint()
         while self.living:
-            await self.changed.wait()
+            await self.world.changed.park()
 
     def enter(self, state: State, reason: str = "") -> None:
-        """Change the state and tell the readers."""
+        """Change the state and tell those who wait, and the readers."""
         self.state = state
         self.since = self.world.clock.now()
-        if self.world.readers:
+        self.world.changed.unpark_all()
+        if self.world.feeds:
             change = Change(address=self.address, state=state, at=self.since, reason=reason)
-            for reader in self.world.readers:
-                reader.publish(change)
+            self.world.publish(change)
 
     def snapshot(self, now: float) -> ActorSnapshot:
         """The place as it is ``now``, on trio's clock."""
@@ -144,16 +128,15 @@ class Place(ABC, Generic[_Spec]):
             since=self.since,
             restarts=max(0, self._starts - 1),
             last_error=self.last_error,
-            **self.details(now),
         )
 
     def _end(self) -> None:
+        self.living = False
         if self.stopping is None and trio.current_effective_deadline() == -math.inf:
             self.stopping = "cancelled from above"
         if not (self.ready or self.error or self.stopping):
-            late = f"not ready within {self.spec.startup.total_seconds():g} s"
-            reason = late if self.scope.cancelled_caught else "it ended before it was ready"
-            self.error = StartError(self.address, f"did not start: {reason}")
+            why = "took too long" if self.scope.cancelled_caught else "ended before it was ready"
+            self.error = StartError(self.address, why)
         if self.error is None:
             reason = self.stopping or self.farewell
             self.enter(State.STOPPED, reason)
@@ -164,7 +147,9 @@ class Place(ABC, Generic[_Spec]):
             self.world.observer.crashed(self.address, self.error)
         if isinstance(self.error, GaveUpError):
             self.world.observer.gave_up(self.address, self.error)
-        self.changed.set()
+
+
+_Group: TypeAlias = list[Place[Any]]
 
 
 class Service(Place[ServiceSpec]):
@@ -174,24 +159,17 @@ class Service(Place[ServiceSpec]):
         """See ``Place.run``."""
         await self.spec.run(task_status=self)
 
-    def leave(self, reason: str) -> None:
-        """Ask it to stop if it can be asked, else cancel it."""
-        if self.spec.ask_to_stop is not None:
-            self.spec.ask_to_stop()
-        else:
-            super().leave(reason)
-
 
 class Supervisor(Place[SupervisorSpec]):
-    """Keeps the places below it alive."""
+    """Keeps the places below it alive.
 
-    def __init__(
-        self, world: World, address: str, spec: SupervisorSpec, children: tuple[Place[Any], ...]
-    ) -> None:
+    They are kept in groups, each by a task of its own: those that may concern each other. It handles one end after
+    the other; while it waits to start a child again, the end of an earlier sibling that concerns it comes first.
+    """
+
+    def __init__(self, world: World, address: str, spec: SupervisorSpec, children: _Group) -> None:
         super().__init__(world, address, spec)
         self.children = self._places = children
-        self._todo: deque[Place[Any]] = deque()  # those that ended, or are due to start again
-        self._news = trio.Event()
 
     async def run(self) -> None:
         """Start all, keep them up, stop all in reverse.
@@ -199,105 +177,84 @@ class Supervisor(Place[SupervisorSpec]):
         Raises:
             GaveUpError: a child did not start at first, or crashed too often; the others are stopped.
         """
-        self._crashes = Crashes(self.spec.intensity.within.total_seconds())
-        self._todo.clear()
-        async with trio.open_nursery() as nursery:
-            failure = await self._start_all(nursery) or await self._watch(nursery)
-            reason = self.stopping or f"{self.address} gave up"
-            for child in reversed(self._places):
-                await self._stop(child, reason)
-            nursery.cancel_scope.cancel(reason=reason)
-        if failure is not None:
-            raise failure
+        alone = self.spec.strategy is Strategy.ONE_FOR_ONE
+        groups = [[child] for child in self._places] if alone else [self._places.copy()]
+        self._crashes: list[float] = []  # when; those of the window
+        self._failure: GaveUpError | None = None
+        async with trio.open_nursery() as self._nursery:
+            async with trio.open_nursery() as self._keepers:
+                for child in self._places:
+                    if not await self._start(child):
+                        await self._give_up(child, 0)
+                for group in groups:
+                    self._keepers.start_soon(self._keep, group)
+                self._keepers.start_soon(trio.sleep_forever)  # till told to stop, childless or not
+                self.started()
+            await self._stop(self._places, self.stopping or f"{self.address} gave up")
+        if self._failure is not None:
+            raise self._failure
 
     def leave(self, reason: str) -> None:
-        """Stop the children in reverse order, then end; those that are starting need not be waited for."""
-        for child in self._places:
-            if child.living and not child.ready:
-                child.request_stop(reason)
-        self._news.set()
+        """Start nothing more and stop the children in reverse order, then end."""
+        self._keepers.cancel_scope.cancel(reason=reason)
 
-    async def _start_all(self, nursery: trio.Nursery) -> GaveUpError | None:
+    async def _start(self, child: Place[Any]) -> bool:
         await trio.lowlevel.checkpoint()
-        for child in self._places:
-            await self._start(nursery, child)
-            if not child.ready:
-                return GaveUpError(self.address, child.address, 0, child.error)
-        self.started()
-        return None
-
-    async def _start(self, nursery: trio.Nursery, child: Place[Any]) -> None:
         child.renew()
-        nursery.start_soon(self._keep, child, name=child.address)
-        await child.changed.wait()
+        self._nursery.start_soon(child.live, name=child.address)
+        while child.living and not child.ready:
+            await self.world.changed.park()
+        return child.ready
 
-    async def _keep(self, child: Place[Any]) -> None:
-        await child.live()
-        if child.stopping is None:
-            self._tell(child)
+    async def _keep(self, group: _Group) -> None:
+        while True:
+            child = await self._fallen(group)
+            now, within = trio.current_time(), self.spec.intensity.within.total_seconds()
+            self._crashes = [*(at for at in self._crashes if now - at < within), now]
+            attempt = len(self._crashes)
+            if attempt > self.spec.intensity.restarts:
+                await self._give_up(child, attempt - 1)
+            await self._stop(self._concerned(group, child), f"{child.address} ended")
+            delay = self.spec.backoff.delay(attempt, jitter=self.world.random.random())
+            child.enter(State.RESTARTING, f"in {delay.total_seconds():.3f} s")
+            with trio.move_on_after(delay.total_seconds()) as wait:
+                await self._fallen(group)
+            if not wait.cancelled_caught:
+                continue  # an earlier one takes these down once more, and then starts them, too
+            for each in self._concerned(group, child):
+                if each.spec.restart is Restart.TEMPORARY:
+                    group.remove(each)
+                    each.retire("a sibling took it down")
+                elif not await self._start(each):
+                    break  # it has fallen, and counts like any other
 
-    async def _watch(self, nursery: trio.Nursery) -> GaveUpError | None:
+    async def _fallen(self, group: _Group) -> Place[Any]:
+        """Wait for one that ended by itself and is to be started again; those that are not leave the group."""
         await trio.lowlevel.checkpoint()
-        while self.stopping is None:
-            if not self._todo:
-                self._news = trio.Event()
-                await self._news.wait()
-            elif (child := self._todo.popleft()).state is State.RESTARTING:
-                await self._restart(nursery, child)
-            elif failure := await self._on_exit(nursery, child):
-                return failure
-        return None
+        while True:
+            for child in tuple(group):
+                if not child.living and child.stopping is None:
+                    rule = child.spec.restart
+                    if rule is Restart.PERMANENT or (rule is Restart.TRANSIENT and child.error):
+                        return child
+                    group.remove(child)
+                    child.retire("it ended and is not restarted")
+            await self.world.changed.park()
 
-    async def _on_exit(self, nursery: trio.Nursery, child: Place[Any]) -> GaveUpError | None:
+    def _concerned(self, group: _Group, child: Place[Any]) -> _Group:
+        return group[0 if self.spec.strategy is Strategy.ONE_FOR_ALL else group.index(child) :]
+
+    async def _give_up(self, child: Place[Any], restarts: int) -> None:
+        self._failure = GaveUpError(self.address, child.address, restarts, child.error)
+        self._keepers.cancel_scope.cancel(reason=f"{self.address} gave up")
+        await trio.sleep_forever()
+
+    async def _stop(self, places: _Group, reason: str) -> None:
+        """In reverse. Those that ended by themselves meanwhile count as stopped, too."""
         await trio.lowlevel.checkpoint()
-        rule, most = child.spec.restart, self.spec.intensity.restarts
-        if rule is Restart.TEMPORARY or (rule is Restart.TRANSIENT and child.error is None):
-            child.retire("it ended and is not restarted")
-            return None
-        attempt = self._crashes.count(trio.current_time())
-        if attempt > most:
-            return GaveUpError(self.address, child.address, most, child.error)
-        for other in reversed(self._concerned(child)):
-            await self._stop(other, f"{child.address} ended")
-        delay = self.spec.backoff.delay(attempt, jitter=self.world.random.random()).total_seconds()
-        child.enter(State.RESTARTING, f"in {delay:.3f} s")
-        nursery.start_soon(self._restart_later, child, delay)
-        return None
-
-    async def _restart_later(self, child: Place[Any], delay: float) -> None:
-        life = child.scope
-        await trio.sleep(delay)
-        if child.scope is life:  # no sibling's restart started it meanwhile
-            self._tell(child)
-
-    async def _restart(self, nursery: trio.Nursery, child: Place[Any]) -> None:
-        await trio.lowlevel.checkpoint()
-        for each in self._concerned(child):
-            if each.living or each in self._todo or self.stopping is not None:
-                continue
-            if each.spec.restart is Restart.TEMPORARY:
-                each.retire("a sibling took it down")
-                continue
-            await self._start(nursery, each)
-            if not each.ready:
-                return  # its end is among what is to do, and counts like any other
-
-    def _concerned(self, child: Place[Any]) -> tuple[Place[Any], ...]:
-        if self.spec.strategy is Strategy.ONE_FOR_ONE:
-            return (child,)
-        rest = self.spec.strategy is Strategy.REST_FOR_ONE
-        return self._places[self._places.index(child) if rest else 0 :]
-
-    async def _stop(self, child: Place[Any], reason: str) -> None:
-        await trio.lowlevel.checkpoint()
-        if child in self._todo:
-            self._todo.remove(child)  # it ended by itself meanwhile, which matters no more
-        if child.living:
+        for child in reversed(places):
             await child.stop(reason, child.spec.shutdown)
-
-    def _tell(self, child: Place[Any]) -> None:
-        self._todo.append(child)
-        self._news.set()
+            child.stopping = reason
 
 
 def _alone(group: ExceptionGroup[Exception]) -> Exception:

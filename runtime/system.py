@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 import trio
 
-from runtime.actor import ActorRef
 from runtime.cell import Cell
 from runtime.clock import Clock, Random
 from runtime.directory import Directory
 from runtime.errors import UnknownAddressError
+from runtime.mailbox import Mailbox
 from runtime.specs import ActorSpec, DirectorySpec, ServiceSpec, Spec, SupervisorSpec
 from runtime.supervisor import Place, Service, Supervisor
-from runtime.tree import ActorSnapshot, Observer, Subscription, World
+from runtime.tree import ActorSnapshot, Change, Observer, World
 
 
 class System:
@@ -28,8 +27,7 @@ class System:
         self._world = World(clock=clock, random=random, observer=observer)
         self._places: dict[str, Place[Any]] = {}
         self._root = self._grow(root, "")
-        self._ran = False
-        self._over = trio.Event()
+        self._over: trio.Event | None = None
 
     @property
     def started(self) -> bool:
@@ -47,13 +45,17 @@ class System:
         Raises:
             GaveUpError: the root gave up, and everything is stopped. ``cause`` is the last crash.
         """
-        if self._ran:
+        if self._over is not None:
             raise RuntimeError("a system runs once")
-        self._ran = True
+        self._over = trio.Event()
+        self._root.renew()
+        if self._world.stopping is not None:
+            self._root.request_stop(self._world.stopping)
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._root.live, name="/")
-                await self._root.changed.wait()
+                while self._root.living and not self._root.ready:
+                    await self._world.changed.park()
                 if self._root.ready:
                     task_status.started()
         finally:
@@ -73,14 +75,12 @@ class System:
         waiting for itself.
         """
         self._world.stopping = self._world.stopping or reason
-        if not self._ran:
-            self._root.request_stop(reason)
-            await trio.lowlevel.checkpoint()
-            return
-        await self._root.stop(reason, drain)
-        await self._over.wait()
+        await trio.lowlevel.checkpoint()
+        if self._over is not None:
+            await self._root.stop(reason, drain)
+            await self._over.wait()
 
-    def ref(self, address: str) -> ActorRef:
+    def ref(self, address: str) -> Mailbox:
         """The actor at ``address``, as its spec put it there; those of a directory are reached by key.
 
         Raises:
@@ -109,27 +109,25 @@ class System:
         A place takes some microseconds; with a hundred thousand, ask for the branch that matters.
         """
         now = trio.current_time()
-        return tuple(
-            place.snapshot(now) for place in _walk(self._root) if place.address.startswith(under)
-        )
+        places = (place for place in _walk(self._root) if place.address.startswith(under))
+        return tuple(place.snapshot(now) for place in places)
 
-    @contextmanager
-    def subscribe(self, *, capacity: int = 1024) -> Iterator[Subscription]:
-        """A feed of the state changes during the ``with`` block."""
-        feed = Subscription(capacity)
-        self._world.readers.add(feed)
-        try:
-            yield feed
-        finally:
-            self._world.readers.discard(feed)
+    def subscribe(self, *, capacity: int = 1024) -> trio.MemoryReceiveChannel[Change]:
+        """A feed of the changes from now on. Nobody waits for its reader: once ``capacity`` are left unread, it ends.
+
+        Who came to its end takes a snapshot and subscribes anew.
+        """
+        feed, changes = trio.open_memory_channel[Change](capacity)
+        self._world.feeds.append(feed)
+        return changes
 
     def _grow(self, spec: Spec, address: str) -> Place[Any]:
         place: Place[Any]
+        if address in self._places:
+            raise ValueError(f"two places of the tree are {address}")
         match spec:
             case SupervisorSpec():
-                children = tuple(
-                    self._grow(child, f"{address}/{child.name}") for child in spec.children
-                )
+                children = [self._grow(each, f"{address}/{each.name}") for each in spec.children]
                 place = Supervisor(self._world, address or "/", spec, children)
             case ActorSpec():
                 place = Cell(self._world, address, spec, spec.create)

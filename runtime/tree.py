@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Protocol
 
 import trio
 from attrs import define, field, frozen
@@ -32,7 +30,7 @@ class ActorSnapshot:
     """One place in the tree at one moment.
 
     ``last_error`` names type and place of the last crash, never its text, which may hold data. ``message``
-    is the type of the message in hand and ``busy`` how long it has been; ``tasks`` the names of spawned tasks.
+    is the type of the message in hand and ``busy`` how long it has been.
     """
 
     address: str
@@ -44,7 +42,6 @@ class ActorSnapshot:
     mailbox: MailboxStatistics | None = None
     message: str | None = None
     busy: timedelta | None = None
-    tasks: tuple[str, ...] = ()
 
 
 @frozen(kw_only=True)
@@ -57,10 +54,10 @@ class Change:
     reason: str
 
 
-class Observer(Protocol):
-    """Hears what happens in the tree, at once and in order. The runtime never logs; an observer may.
+class Observer:
+    """Hears what happens in the tree, at once and in order. The runtime never logs; a subclass may.
 
-    The callbacks run between two steps of the actors: they must be quick and must not raise. An error
+    This one does nothing. The callbacks run between two steps of the actors: they must be quick and must not raise. An error
     that one raises is the supervisor's crash.
     """
 
@@ -86,52 +83,28 @@ class Observer(Protocol):
         """The actor is gone for good, and so many messages that it had accepted with it."""
 
 
-class NullObserver:
-    """Hears nothing. See ``Observer``."""
-
-    def _ignore(self, *args: object, **named: object) -> None:
-        """Nothing follows."""
-
-    started = restarted = stopped = crashed = gave_up = quarantined = discarded = _ignore
-
-
-class Subscription:
-    """A bounded feed of changes for one reader, an asynchronous iterator.
-
-    A reader that falls behind loses the oldest changes, counted in ``missed``; nobody ever waits for it.
-    """
-
-    def __init__(self, capacity: int) -> None:
-        self._changes: deque[Change] = deque(maxlen=capacity)
-        self._news = trio.Event()
-        self.missed = 0
-
-    def __aiter__(self) -> Subscription:
-        return self
-
-    async def __anext__(self) -> Change:
-        while not self._changes:
-            self._news = trio.Event()
-            await self._news.wait()
-        await trio.lowlevel.checkpoint()
-        return self._changes.popleft()
-
-    def publish(self, change: Change) -> None:
-        """Add ``change``, in place of the oldest when there is no room."""
-        self.missed += len(self._changes) == self._changes.maxlen
-        self._changes.append(change)
-        self._news.set()
-
-
 @define(kw_only=True, eq=False)
 class World:
-    """What all places of one tree share. ``stopping`` is the reason once the whole tree is to end."""
+    """What all places of one tree share.
+
+    Who waits at ``changed`` is woken by each change of state. ``stopping`` is the reason once the whole tree is to end.
+    """
 
     clock: Clock
     random: Random
     observer: Observer
-    readers: set[Subscription] = field(factory=set)
+    changed: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot)
+    feeds: list[trio.MemorySendChannel[Change]] = field(factory=list)
     stopping: str | None = None
+
+    def publish(self, change: Change) -> None:
+        """Tell all readers, without waiting: the feed of one that fell behind, or left, ends here."""
+        for feed in self.feeds.copy():
+            try:
+                feed.send_nowait(change)
+            except (trio.WouldBlock, trio.BrokenResourceError):
+                self.feeds.remove(feed)
+                feed.close()
 
 
 def where(error: Exception) -> str:

@@ -27,6 +27,8 @@ from persistence.opening import is_postgres, open_store
 from persistence.store import Store
 
 _NUMBERS = count(1)
+_COPIED = "STRATEGY FILE_COPY"
+"""Page by page through the log, which is the default, takes several times as long."""
 _ROOM_BYTES = 2 * 1024**3
 """What a server and the databases of one run may come to."""
 
@@ -114,13 +116,22 @@ def postgres_server(quick_folder: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def postgres_template(postgres_server: str) -> Iterator[str]:
+def on_server(postgres_server: str) -> Iterator[Callable[[str], object]]:
+    """Execute a statement between tests, on one connection to the server that stays."""
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        connection = runner.run(asyncpg.connect(postgres_server, timeout=20))
+        yield lambda statement: runner.run(connection.execute(statement))
+        runner.run(connection.close(timeout=20))
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: str, on_server: Callable[[str], object]) -> Iterator[str]:
     """The name of a migrated database that nobody connects to."""
     name = f"ia_template_{os.getpid()}"
-    execute(postgres_server, f"CREATE DATABASE {name}")
+    on_server(f"CREATE DATABASE {name}")
     trio.run(migrate, database_url(postgres_server, name))
     yield name
-    execute(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")
+    on_server(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture(scope="session")
@@ -132,23 +143,23 @@ def sqlite_template(quick_folder: Path) -> Path:
 
 
 @pytest.fixture
-def empty_postgres_url(postgres_server: str) -> Iterator[str]:
+def empty_postgres_url(postgres_server: str, on_server: Callable[[str], object]) -> Iterator[str]:
     """A database without a table."""
     name = f"ia_{os.getpid()}_{next(_NUMBERS)}"
-    execute(postgres_server, f"CREATE DATABASE {name}")
+    on_server(f"CREATE DATABASE {name} TEMPLATE template0 {_COPIED}")
     yield database_url(postgres_server, name)
-    execute(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")
+    on_server(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
-def postgres_url(postgres_server: str, postgres_template: str) -> Iterator[str]:
+def postgres_url(
+    postgres_server: str, postgres_template: str, on_server: Callable[[str], object]
+) -> Iterator[str]:
     """A fresh migrated PostgreSQL database."""
     name = f"ia_{os.getpid()}_{next(_NUMBERS)}"
-    # Copied file by file: page by page through the log, which is the default, takes several times as long.
-    copied = f"TEMPLATE {postgres_template} STRATEGY FILE_COPY"
-    execute(postgres_server, f"CREATE DATABASE {name} {copied}")
+    on_server(f"CREATE DATABASE {name} TEMPLATE {postgres_template} {_COPIED}")
     yield database_url(postgres_server, name)
-    execute(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")
+    on_server(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@
 Issues and comments are listed from a time on, oldest change first, and each page is asked for from where the last one
 ended: nothing that is changed or deleted meanwhile moves another out of sight, as it would between numbered pages. Pull
 requests have no such list; they are read back from the newest change, which moves things only to pages that are still
-to come, or to the first, for the next walk. Only more than a page of changes within one second is read by its numbers:
-one of those that is changed again meanwhile can hide another.
+to come, or to the first, for the next walk. Only where a page is full of changes of one second, numbers lead on: one of
+those that is changed again meanwhile can hide another.
 """
 
 from __future__ import annotations

@@ -83,10 +83,18 @@ class SqlConnections(Part):
         )
 
     async def renew_credentials(
-        self, lease: Lease, *, expected: UUID | None, sealed: SealedSecret, now: datetime
+        self,
+        lease: Lease,
+        *,
+        expected: UUID | None,
+        sealed: SealedSecret,
+        now: datetime,
+        receipt: NewReceipt | None = None,
     ) -> None:
         """See ``ConnectionStore.renew_credentials``."""
-        await self._engine.run(leases.renew, lease, expected=expected, sealed=sealed)
+        await self._engine.run(
+            leases.renew, lease, expected=expected, sealed=sealed, receipt=receipt
+        )
 
     async def keep_pressure(self, lease: Lease, pressure: bytes) -> None:
         """See ``ConnectionStore.keep_pressure``."""

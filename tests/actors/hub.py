@@ -16,6 +16,7 @@ from actors.connections import Connections
 from actors.logins import CALLBACK, Logins
 from actors.orders import By, Created, NewConnection
 from actors.ports import Pace
+from actors.upkeep import Timetable
 from adapters import oauth
 from adapters.contract import Request, Response, Secret
 from adapters.credentials import Credentials, Grant, OAuthTokens, StaticToken
@@ -29,7 +30,7 @@ from persistence.opening import open_store
 from persistence.records import ConnectionRecord, NewDelivery
 from tests.actors.life import EPOCH, REPOSITORY, TOKEN, a_github
 from tests.actors.platform.world import HandClock
-from tests.actors.scene import FAST, Scene, make_scene
+from tests.actors.scene import FAST, NEVER, Scene, make_scene
 from tests.fakes.plans import carry
 from tests.fakes.provider import Simulated
 from tests.fakes.sealed import RowSecrets
@@ -90,6 +91,8 @@ class Hub:
     async def active(self, **chosen: Any) -> ConnectionRecord:
         """A verified connection whose webhook was registered."""
         created = await self.create(**chosen)
+        if created.connection.auth_ref is None:  # then its first webhook proves it
+            await self.scene.store.inner.accept(self.deliveries(created.connection, 1))
         verified = await self.connections.verify("acme", created.connection.connection_id, ME)
         assert verified.passed, verified.reason
         connection = verified.connection
@@ -206,7 +209,9 @@ async def _nothing(created: Created) -> None:
 
 
 @asynccontextmanager
-async def a_hub(store_url: str, *, node: bool = True, **chosen: Any) -> AsyncIterator[Hub]:
+async def a_hub(
+    store_url: str, *, node: bool = True, timetable: Timetable = NEVER, **chosen: Any
+) -> AsyncIterator[Hub]:
     """A hub on the database at ``store_url``, its tree running unless ``node`` is False."""
     clock, github, watch = HandClock(EPOCH), a_github(EPOCH), Watch()
     github.world.tokens[:] = [Token(secret=TOKEN, scopes=SCOPES)]
@@ -225,5 +230,5 @@ async def a_hub(store_url: str, *, node: bool = True, **chosen: Any) -> AsyncIte
         if not node:
             yield hub
             return
-        async with scene.node():
+        async with scene.node(timetable):
             yield hub

@@ -38,7 +38,7 @@ from persistence.records import (
     NewDelivery,
 )
 from persistence.store import Store
-from runtime import Backoff, Clock, GaveUpError, System, TrioClock
+from runtime import Backoff, Clock, GaveUpError, Observer, System, TrioClock
 from tests.fakes.adapters import BASE_URL, PROVIDER, ScriptedAdapter
 from tests.fakes.logs import RememberedLog
 from tests.fakes.siblings import (
@@ -72,7 +72,7 @@ async def created(request: httpx.Request) -> httpx.Response:
     return httpx.Response(201, text=request.url.path)
 
 
-class Recorder:
+class Recorder(Observer):
     """The tree's observer."""
 
     def __init__(self, watch: Watch) -> None:

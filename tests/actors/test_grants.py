@@ -66,6 +66,8 @@ async def test_a_token_is_renewed_ahead_of_its_end_and_kept(login):
     assert len(login.asked) == 1
     assert await login.grants.token() == new
     assert (await login.hub.read(login.connection)).version == login.connection.version
+    chain = await login.hub.scene.store.inner.chained_receipts("acme", after=0, limit=100)
+    assert chain[-1].operation == "integration.connection.github.refresh"
 
 
 async def test_twenty_that_ask_at_once_renew_once(login):

@@ -29,7 +29,7 @@ from persistence.records import ActionState, ExchangeState
 from persistence.store import Store
 from tests.actors.life import EPOCH
 from tests.actors.office import Office, Steps, an_office
-from tests.fakes.mortality import KilledError, points
+from tests.fakes.mortality import KilledError, cut_short, points
 
 
 @pytest.mark.parametrize("faults", [(), (dropped_after(),), (late(timedelta(seconds=40)),)])
@@ -56,6 +56,27 @@ async def test_killed_at_any_call_of_store_or_provider_there_is_one_comment(stor
         ]
         assert len(about) == 1, point
         if alive:
+            break
+
+
+@pytest.mark.parametrize("faults", [(), (dropped_after(),)])
+async def test_cancelled_at_any_await_of_admission_journal_sending_or_settling_there_is_one_comment(
+    fresh_store, faults
+):
+    """P4: enumerated from the first await to the last; a new incarnation with a new lease does the rest."""
+    for point in points():
+        office = await an_office(fresh_store, *faults)
+
+        survived = await cut_short(point, office.run)
+        office.lease = await fresh_store.claim_connection(
+            "acme", office.connection.connection_id, owner=uuid4()
+        )
+        await office.until_final()
+
+        rows = await office.rows()
+        assert office.comments() == 1, point
+        assert rows["action"].state is ActionState.DONE
+        if survived is not None:
             break
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
@@ -27,17 +26,9 @@ from adapters.faults import (
     rate_limited,
 )
 from persistence.errors import StoreUnavailableError
-from persistence.opening import open_store
 from persistence.records import ActionState
-from persistence.store import Store
 from tests.actors.life import EPOCH
 from tests.actors.office import LooksPlainly, an_office
-
-
-@pytest.fixture
-async def fresh_store(sqlite_url) -> AsyncIterator[Store]:
-    async with open_store(sqlite_url) as opened:
-        yield opened
 
 
 async def test_an_action_that_expired_before_it_was_sent_is_refused(store):
@@ -139,6 +130,19 @@ async def test_a_last_look_that_is_refused_is_unsure(store):
     )
 
     assert isinstance(await office.until_final(), Unsure)
+
+
+async def test_a_last_look_that_says_no_is_unsure_too(store):
+    """Whatever the adapter makes of it: that it can not be looked for says nothing of an effect."""
+    office = await an_office(store, dropped_after(), lasts=timedelta(seconds=5))
+    office.adapter = LooksPlainly()  # type: ignore[assignment]
+    office.github.plan(failing(404, method="GET", times=9))
+    await office.run()
+    office.clock.advance(seconds=70)
+
+    outcome = await office.run()
+
+    assert outcome == Unsure(reason="it expired while a try of it may have had its effect")
 
 
 async def test_an_unsure_action_raises_an_incident_in_the_same_transaction(store):

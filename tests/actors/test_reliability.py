@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from itertools import pairwise
+from typing import Any
 
 import orjson
 import pytest
@@ -110,7 +111,7 @@ async def test_ut_ia_04_an_action_through_transient_errors_is_one_comment_and_on
         assert receipt["result"]["attempts"] > 1
 
 
-def receipts(scene: Scene) -> list[dict[str, dict[str, object]]]:
+def receipts(scene: Scene) -> list[dict[str, dict[str, Any]]]:
     """What ERIS has of actions."""
     return [
         one

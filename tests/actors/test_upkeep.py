@@ -11,6 +11,7 @@ from attrs import evolve
 from actors import inbound, upkeep
 from actors.upkeep import RefusalCount, Timetable
 from persistence.records import Accounting, DeliveryRecord
+from tests.actors.hub import a_hub
 from tests.actors.scene import NEVER, Scene, a_scene
 
 ONE = {"signals": 1}
@@ -192,3 +193,16 @@ def test_refusals_are_handed_out_once():
 
     assert refusals.take() == {key: 3}
     assert refusals.take() == {}
+
+
+async def test_a_webhook_looked_at_long_ago_is_looked_at_again_and_repaired(sqlite_url):
+    """FR-2: what somebody removed at the provider is made again, though nobody asks."""
+    async with a_hub(sqlite_url, timetable=SWEEPS) as hub:
+        connection = await hub.active()
+        (url,) = hub.hook_urls()
+        hub.github.hook_shelf.hooks.clear()
+        hub.clock.advance(days=2)
+
+        await hub.scene.watch.until(lambda: hub.hook_urls() == [url])
+
+        assert (await hub.registration(connection)).checked_at is not None

@@ -95,9 +95,12 @@ async def test_a_connection_that_only_receives_asks_nobody(sqlite_url):
     answer, asked = saying(500)
     async with a_scene(sqlite_url, answer=answer) as scene, scene.node():
         connection = await scene.connect(state=PENDING, token=None)
+        silent = await verify(scene, connection)
+        await scene.deliver(connection, *scene.deliveries(connection, {"signals": 1}))
 
         verified = await verify(scene, connection)
 
+        assert (silent.passed, silent.again) == (False, True)
         assert verified.passed
         assert orjson.loads(verified.details) == {"kind": "webhook_only"}
         assert asked == []

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from uuid import uuid4
 
-import httpx
 import orjson
 import pytest
 import trio
 from attrs import evolve
 
 from actors import asking, hooks, incidents, jobs
-from actors.errors import BusyError, IncapableError
+from actors.errors import IncapableError
 from actors.jobs import Task
 from actors.orders import Edits, Rotation
 from actors.platform.errors import PlatformUnavailableError
 from actors.ports import Ports
 from adapters.contract import Done, Later, Refused, Secret
-from adapters.faults import Fault, dropped_after, failing, failing_after, slow
+from adapters.faults import Fault, dropped_after, failing, failing_after
 from adapters.github.simulator_hooks import Hook
 from persistence.records import ConnectionRecord, ConnectionState
-from runtime import Backoff
-from tests.actors.hub import ME, PACE, Hub, a_hub
+from tests.actors.hub import ME, Hub, a_hub
 from tests.actors.life import REPOSITORY
 from tests.actors.scene import Scene, a_scene
 
@@ -70,39 +67,6 @@ async def test_two_that_check_at_once_make_one(sqlite_url):
                 nursery.start_soon(asking.ask, ports, connection, Task.SUBSCRIBE)
 
         assert len(hub.hook_urls()) == 1
-
-
-async def test_more_jobs_than_an_actor_remembers_are_turned_away(sqlite_url, monkeypatch):
-    """P7 bounded: one runs, two wait, and the others are told at once."""
-    monkeypatch.setattr(jobs, "_MOST_WAITING", 2)
-    gate = trio.Event()
-
-    async def answer(request: httpx.Request) -> httpx.Response:
-        await gate.wait()
-        return httpx.Response(200, text="{}")
-
-    async with a_scene(sqlite_url, answer=answer) as scene, scene.node():
-        connection = await scene.connect()
-        ends: list[object] = []
-
-        async def ask() -> None:
-            try:
-                ends.append(await asking.ask(asks(scene), connection, Task.PROBE))
-            except BusyError as busy:
-                ends.append(busy)
-                if len(ends) == 7:
-                    gate.set()
-
-        async with trio.open_nursery() as nursery:
-            for _ in range(10):
-                nursery.start_soon(ask)
-
-        assert [type(end) for end in ends] == [BusyError] * 7 + [Done] * 3
-
-
-def asks(scene: Scene) -> Ports:
-    """The ports of whoever asks the running tree."""
-    return evolve(scene.ports, wake=scene.wake)
 
 
 async def test_a_webhook_that_somebody_removed_or_changed_is_repaired(sqlite_url):
@@ -237,15 +201,6 @@ async def test_a_store_that_is_away_while_a_webhook_is_made_costs_only_time(sqli
         assert connection.state is ConnectionState.ACTIVE
 
 
-async def test_who_waits_for_a_job_gets_the_error_that_kept_it_from_one(sqlite_url):
-    async with a_hub(sqlite_url) as hub:
-        connection = await hub.active()
-        hub.secrets.down = PlatformUnavailableError("M33 gave no answer")
-
-        with pytest.raises(PlatformUnavailableError):
-            await subscribe(hub, connection)
-
-
 async def test_webhooks_of_settings_that_hold_no_more_are_removed(store_url):
     """Never an orphan: what was registered before is remembered until it is gone."""
     async with a_hub(store_url) as hub:
@@ -305,29 +260,6 @@ async def test_a_disabled_connection_is_not_given_a_webhook(sqlite_url):
         assert hub.hook_urls() == []
 
 
-async def test_a_removal_that_failed_is_forgotten_when_the_webhook_is_wanted_again(sqlite_url):
-    """What is to be done over never undoes what was asked for later."""
-    slowly = Backoff(base=timedelta(seconds=60), cap=timedelta(seconds=60))
-    async with a_hub(sqlite_url, pace=evolve(PACE, retry=slowly)) as hub:
-        connection = await hub.active()
-        place = ("acme", connection.connection_id)
-        hub.github.plan(failing(503, path=HOOKS))
-        await hub.connections.disable(*place, ME)
-        await hub.hooked(connection, lambda known: "error" in known)
-
-        await hub.connections.resume(*place, ME)
-        await hub.connections.verify(*place, ME)
-        await hub.hooked(connection, lambda known: "error" not in known)
-
-        key = f"/connections/acme/{connection.connection_id}"
-        tree = hub.scene.system
-        assert tree is not None
-        await hub.scene.watch.until(
-            lambda: [one.tasks for one in tree.snapshot() if one.address == key] == [()]
-        )
-        assert len(hub.hook_urls()) == 1
-
-
 async def test_where_the_provider_has_no_api_for_it_nothing_is_registered(sqlite_url):
     async with a_scene(sqlite_url) as scene, scene.node():
         connection = await scene.connect()
@@ -357,66 +289,9 @@ async def test_a_connection_from_before_urls_were_sealed_can_not_be_registered(s
 
         outcome = await asking.ask(hub.connections.ports, connection, Task.SUBSCRIBE)
 
-        assert outcome == Refused(reason="the connection has no webhook URL or signing secret")
-
-
-async def test_a_job_for_a_connection_that_is_gone_is_refused(sqlite_url):
-    async with a_hub(sqlite_url) as hub:
-        connection = (await hub.create()).connection
-        gone = evolve(connection, connection_id=uuid4())
-
-        outcome = await asking.ask(hub.connections.ports, gone, Task.PROBE)
-
-        assert outcome == Refused(reason="there is no such connection any more")
-
-
-async def test_a_job_waits_while_the_store_is_away(sqlite_url):
-    async with a_scene(sqlite_url) as scene, scene.node():
-        connection = await scene.connect()
-        scene.store.fail("claim_connection", times=3)
-
-        assert isinstance(await asking.ask(asks(scene), connection, Task.PROBE), Done)
-
-
-async def test_who_waits_for_a_job_when_its_actor_is_stopped_need_not_wait_longer(sqlite_url):
-    """P11 graceful: neither the one that runs nor the one behind it leaves anybody waiting."""
-    async with a_hub(sqlite_url, node=False) as hub:
-        connection = (await hub.create()).connection
-        told: list[str] = []
-
-        async def ask() -> None:
-            try:
-                await asking.ask(hub.connections.ports, connection, Task.PROBE)
-            except BusyError as busy:
-                told.append(str(busy))
-
-        with trio.fail_after(4):
-            async with trio.open_nursery() as nursery, hub.scene.node() as system:
-                hub.github.plan(slow(timedelta(seconds=60)))
-                for _ in range(2):
-                    nursery.start_soon(ask)
-                await hub.scene.watch.until(lambda: hub.github.seen)
-                await system.stop(drain=timedelta(milliseconds=10))
-
-        assert sorted(told) == [
-            "the connection's actor ended",
-            "the connection's actor ended before it was done",
-        ]
-
-
-async def test_a_job_that_can_not_be_handed_over_is_told_of(sqlite_url):
-    """Insisting needs an actor that takes it; where none does, the log says so."""
-    async with a_hub(sqlite_url, node=False) as hub:
-        connection = (await hub.create()).connection
-        async with hub.scene.node():
-            pass
-
-        asking.insist(hub.connections.ports, connection, Task.UNSUBSCRIBE)
-
-        (told,) = hub.scene.log.of("job.not_taken")
-        assert told["job"] == "unsubscribe"
-        with pytest.raises(BusyError):
-            await asking.ask(hub.connections.ports, connection, Task.PROBE)
+        assert outcome == Refused(
+            reason="the connection's webhook URL or signing secret is not known"
+        )
 
 
 async def test_a_502_after_the_effect_leaves_one_webhook(sqlite_url):
@@ -449,3 +324,8 @@ async def test_only_so_many_former_settings_are_remembered(sqlite_url, monkeypat
         known = await hub.hooked(connection)
         assert known["settings"] == [{"repositories": [f"acme/r{n}"]} for n in (2, 3, 4)]
         assert REPOSITORY not in str(known)
+
+
+def asks(scene: Scene) -> Ports:
+    """The ports of whoever asks the running tree."""
+    return evolve(scene.ports, wake=scene.wake)

@@ -11,7 +11,6 @@ import trio
 from attrs import evolve
 
 from actors import incidents
-from actors.connection import key_of
 from actors.orders import Edits
 from adapters.faults import Effect, Fault, plain
 from persistence.records import ActionState, ConnectionRecord, ConnectionState
@@ -199,26 +198,6 @@ async def test_an_idle_healthy_connection_writes_nothing_of_its_wellbeing(sqlite
         assert scene.store.calls["connection"] == 1
 
 
-async def quiet(scene: Scene, connection: ConnectionRecord) -> None:
-    """Wait until the connection's actor has nothing to do."""
-    address = f"/connections/{key_of('acme', connection.connection_id)}"
-    system = scene.system
-    assert system is not None
-
-    def idle() -> bool:
-        found = [one for one in system.snapshot() if one.address == address]
-        return bool(found) and all(
-            one.mailbox is not None
-            and one.mailbox.depth == one.mailbox.control == 0
-            and one.message is None
-            and not one.tasks
-            for one in found
-        )
-
-    scene.watch.notify()
-    await scene.watch.until(idle)
-
-
 async def looked(scene: Scene, begun: Counter[str], times: int) -> None:
     """Wait until the actor has done all there was so often: it looks for later actions last."""
     await scene.watch.until(
@@ -261,6 +240,12 @@ async def test_a_batch_of_deliveries_and_an_action_cost_the_store_no_more_calls_
         assert spent["connection"] == spent["claim_connection"] == 0
 
 
+def running(scene: Scene, connection: ConnectionRecord) -> int | None:
+    """How many actions run, as the actor last said."""
+    known = scene.ports.conditions.of("acme", connection.connection_id)
+    return None if known is None else known.running
+
+
 async def test_a_login_that_is_refused_fails_the_connection_once(store_url):
     """FR-3: error with needs_login, one incident though several actions met it; nothing more is sent."""
     async with a_hub(store_url) as hub:
@@ -271,7 +256,7 @@ async def test_a_login_that_is_refused_fails_the_connection_once(store_url):
         await hub.scene.order(connection, *actions)
         await hub.scene.watch.until(lambda: "fail" in hub.audited())
         await hub.scene.watch.until(lambda: hub.scene.incidents.kept)
-        await quiet(hub.scene, connection)
+        await hub.scene.watch.until(lambda: running(hub.scene, connection) == 0)
 
         failed = await hub.read(connection)
         assert (failed.state, failed.reason) == (

@@ -17,7 +17,7 @@ FIRST, SECOND, THIRD = (UUID(int=number) for number in (1, 2, 3))
 
 def test_p7_over_its_burst_a_connection_waits_for_its_rate() -> None:
     clock = HandClock()
-    limited = Rates(TokenBucket(rate=2, burst=2), clock)
+    limited = Rates(TokenBucket(rate=2, capacity=2), clock)
 
     taken = [limited.take(FIRST) for _ in range(3)]
     clock.advance(seconds=0.5)
@@ -28,7 +28,7 @@ def test_p7_over_its_burst_a_connection_waits_for_its_rate() -> None:
 
 
 def test_p6_one_connection_does_not_use_up_anothers() -> None:
-    limited = Rates(TokenBucket(rate=1, burst=1), HandClock())
+    limited = Rates(TokenBucket(rate=1, capacity=1), HandClock())
 
     assert limited.take(FIRST) is None
     assert limited.take(FIRST) is not None
@@ -37,7 +37,7 @@ def test_p6_one_connection_does_not_use_up_anothers() -> None:
 
 def test_p7_the_least_used_is_forgotten_and_starts_full(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rates, "_MOST_KEPT", 2)
-    limited = Rates(TokenBucket(rate=1, burst=1), HandClock())
+    limited = Rates(TokenBucket(rate=1, capacity=1), HandClock())
 
     for connection in (FIRST, SECOND, THIRD):
         assert limited.take(connection) is None

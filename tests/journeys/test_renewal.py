@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from http_edge.child import Child
 from http_edge.stage import TOKENS, Stage, until
 
@@ -27,6 +29,7 @@ async def killed_while_it_renews(stage: Stage, node: Child, **fault: object) -> 
     return str(action["action_id"])
 
 
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)  # the next one runs on both
 async def test_kill_9_before_a_token_is_renewed_costs_nothing(hasty: Stage, node: Child) -> None:
     """FR-3: the refresh token was not spent, and is used after the restart."""
     action_id = await killed_while_it_renews(hasty, node, effect="none", dropped=True)
@@ -60,6 +63,9 @@ async def test_kill_9_while_a_spent_refresh_tokens_answer_is_on_its_way_asks_for
     assert (await hasty.comment("logged-in-again", wait_s=10))["status"] == "done"
 
 
+@pytest.mark.parametrize(
+    "store_url", ["sqlite"], indirect=True
+)  # what is kept of it is in the store's contract
 async def test_kill_9_while_the_breaker_is_open_does_not_shorten_the_silence(
     stage: Stage, node: Child
 ) -> None:

@@ -34,6 +34,7 @@ from persistence.postgres import open_postgres
 from persistence.records import ActionState, ConnectionState, Lease, RelayedSignal, SettledDelivery
 from persistence.sql_store import SqlStore
 from persistence.sqlite import SqliteEngine, open_sqlite
+from tests.persistence.conftest import rows_in
 from tests.persistence.poll_samples import (
     backfill,
     backfill_page,
@@ -153,24 +154,24 @@ TABLES = (
     ],
 )
 async def test_a_transaction_that_dies_at_any_point_leaves_nothing(
-    fact: str, open_engine: Open, rows_of
+    fact: str, open_engine: Open, store_url: str
 ):
     """P1, P4, P9: receipts and the chain among it."""
     async with open_engine() as engine:
         whole = await prepared(fact, SqlStore(engine))
-        before = [await rows_of(table) for table in TABLES]
+        before = await rows_in(store_url, *TABLES)
         deaths = 0
         while True:
             with pytest.raises((DiedError, AllDoneError)) as caught:
                 await engine.run(dying, whole, after=deaths)
-            assert [await rows_of(table) for table in TABLES] == before
+            assert await rows_in(store_url, *TABLES) == before
             if caught.type is AllDoneError:
                 break
             deaths += 1
 
         assert deaths >= 2
         await engine.run(whole)
-        assert [await rows_of(table) for table in TABLES] != before
+        assert await rows_in(store_url, *TABLES) != before
 
 
 async def prepared(fact: str, store: SqlStore) -> Callable[[], Transaction[object]]:
@@ -263,7 +264,10 @@ async def facts_of_life(
             now=NOW,
         ),
         "renew": lambda: leases.renew(
-            held, expected=used.secret_id, sealed=secret(made, purpose="auth", version=2)
+            held,
+            expected=used.secret_id,
+            sealed=secret(made, purpose="auth", version=2),
+            receipt=receipt(),
         ),
         "login": lambda: logins.begin(*flow(made)),
         "clean": lambda: connections.clean("acme", gone.connection_id, again_at=None, now=NOW),
@@ -335,9 +339,9 @@ async def test_a_caller_that_is_cancelled_while_it_waits_hurts_nobody(open_engin
 NO_NAME = """INSERT INTO nodes (incarnation, name, expires_at, created_at, updated_at)
     VALUES ('00000000000000000000000000000000', NULL, '2026-01-01', '2026-01-01', '2026-01-01')"""
 NO_CONNECTION = """INSERT INTO polling_cursors
-    (tenant_id, cursor_id, connection_id, resource, created_at, updated_at)
-    VALUES ('t', '00000000000000000000000000000000', '00000000000000000000000000000000', 'r',
-    '2026-01-01', '2026-01-01')"""
+    (tenant_id, cursor_id, connection_id, resource, state, every_s, failures, next_poll_at, created_at, updated_at)
+    VALUES ('t', '00000000000000000000000000000000', '00000000000000000000000000000000', 'r', 'active', 1, 0,
+    '2026-01-01', '2026-01-01', '2026-01-01')"""
 
 
 @pytest.mark.parametrize(

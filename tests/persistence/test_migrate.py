@@ -100,7 +100,7 @@ async def test_the_oldest_database_catches_up_and_keeps_its_rows(empty_url: str)
 
     assert await migrate(empty_url) == REVISION
 
-    assert await rows_in(empty_url, "SELECT name FROM nodes") == [("n",)]
+    assert await rows_in(empty_url, "SELECT name FROM nodes") == [[("n",)]]
     async with open_store(empty_url) as store:
         await store.ping()
 

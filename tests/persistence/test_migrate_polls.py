@@ -46,8 +46,15 @@ def filled(*, postgres: bool) -> list[str]:
             attempts=0,
             body=b"{}",
         )
-    counts = dict.fromkeys(("duplicate", "rejected", "forwarded", "parked"), 0)
-    old.add("delivery_counts", connection_id=LIVE, accepted=3, **counts)
+    old.add(
+        "delivery_counts",
+        connection_id=LIVE,
+        accepted=3,
+        duplicate=0,
+        rejected=0,
+        forwarded=0,
+        parked=0,
+    )
     return old.statements
 
 

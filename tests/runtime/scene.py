@@ -19,20 +19,21 @@ from runtime import (
     Context,
     GaveUpError,
     Intensity,
+    Observer,
     Restart,
-    Spec,
     Strategy,
     SupervisorSpec,
     System,
     TrioClock,
 )
+from runtime.specs import Spec
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 NO_WAIT = Backoff(base=timedelta(0), cap=timedelta(0))
 SECOND = timedelta(seconds=1)
 
 
-class Recorder:
+class Recorder(Observer):
     """An observer that remembers what it heard, as tuples."""
 
     def __init__(self) -> None:

@@ -7,16 +7,10 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from runtime import (
-    Actor,
-    ActorStoppedError,
-    AskTimeoutError,
-    Context,
-    MailboxFullError,
-    Restart,
-    TrioClock,
-)
+from runtime import Actor, Context, Restart, TrioClock
 from runtime.actor import TIMERS
+from runtime.errors import ActorStoppedError, AskTimeoutError, MailboxFullError
+from runtime.mailbox import CONTROL
 from tests.runtime.scene import (
     CRASH,
     EPOCH,
@@ -223,10 +217,10 @@ async def test_what_an_actor_tells_itself_is_bounded() -> None:
     """P7."""
 
     def flood(context: Context) -> None:
-        for _ in range(5):
+        for _ in range(CONTROL + 1):
             context.tell_self("more")
 
-    async with running(supervisor(actor("a", control=4))) as (system, recorder):
+    async with running(supervisor(actor("a"))) as (system, recorder):
         system.ref("/a").tell(Do(act=flood))
         await settle()
 
@@ -281,14 +275,14 @@ async def test_due_timers_wait_for_room_and_none_is_lost(autojump_clock: MockClo
     journal: list[object] = []
 
     def set_timers(context: Context) -> None:
-        for number in range(5):
+        for number in range(CONTROL + 5):
             context.after(SECOND, number)
 
-    async with running(supervisor(actor("a", journal, control=2))) as (system, _):
+    async with running(supervisor(actor("a", journal))) as (system, _):
         system.ref("/a").tell(Do(act=set_timers))
         await trio.sleep(2)
 
-        assert journal == ["start a", 0, 1, 2, 3, 4]
+        assert journal == ["start a", *range(CONTROL + 5)]
 
 
 async def test_timers_are_bounded() -> None:
@@ -343,7 +337,7 @@ async def test_on_stop_is_shielded_and_bounded(autojump_clock: MockClock) -> Non
             await trio.sleep_forever()
 
     journal: list[object] = []
-    spec = actor("a", create=lambda: Tidy(journal), cleanup=5 * SECOND)
+    spec = actor("a", create=lambda: Tidy(journal))
     start = trio.current_time()
     async with running(supervisor(spec), drain=timedelta(0)) as (_, recorder):
         pass
