@@ -108,7 +108,7 @@ class WebhookBody:
 
 @frozen(kw_only=True)
 class NetworkBody:
-    """By which way the provider is reached: certificates (PEM) to trust besides the known ones, a proxy."""
+    """By which way the provider is reached: certificates (PEM) to trust instead of the known ones, a proxy."""
 
     ca_bundle: Annotated[str, Meta(min_length=1, max_length=200_000)] | None = field(
         default=None, repr=False

@@ -53,7 +53,8 @@ _PAGED = Sql(
 _CHANGE = shared(
     """UPDATE integration_connections SET version = version + 1, updated_at = $4, state = $5::text,
         reason = CASE WHEN $6::text IS NULL AND state = $5::text THEN reason ELSE $6::text END,
-        verified_at = CASE WHEN $5::text = 'active' AND state <> 'active' THEN $4 ELSE verified_at END,
+        verified_at = CASE WHEN $5::text = 'active' AND state NOT IN ('active', 'suspended') THEN $4
+            ELSE verified_at END,
         deleted_at = CASE WHEN $5::text = 'deleted' THEN coalesce(deleted_at, $4) ELSE deleted_at END,
         clean_at = CASE WHEN $5::text = 'deleted' AND state <> 'deleted' THEN coalesce($7, $4)
             ELSE coalesce($7, clean_at) END,

@@ -80,7 +80,7 @@ class ConnectionStore(Protocol):
         receipt: NewReceipt | None,
         now: datetime,
     ) -> ConnectionRecord:
-        """Change a connection that still has ``version``; becoming ``active`` from another state sets ``verified_at``.
+        """Change a connection that still has ``version``; becoming ``active`` sets ``verified_at``, unless by being resumed.
 
         Raises:
             MissingError: no such connection in this tenant, or a secret in ``ending`` is not the connection's.

@@ -33,7 +33,7 @@ Severity: TypeAlias = Literal["P0", "P1", "P2", "P3"]
 class Incident:
     """Something about a connection that a person should know of, or that is over again (``resolved_at``).
 
-    ``kind`` is what goes bad (``breaker_open``, ``needs_login``, ``action_unsure`` ...). ``alert_id`` is kept from
+    ``kind`` is what goes bad (``circuit_open``, ``needs_login``, ``action_unsure`` ...). ``alert_id`` is kept from
     try to try and from opening to resolution. ``summary`` is one line of our own: no payload, no secret; what looks
     like one is masked.
     """
