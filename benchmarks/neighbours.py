@@ -46,9 +46,7 @@ async def main() -> None:
                 admin_token=surroundings.caller_token(
                     TENANT, "tenant_admin", clock=clock, ids=new_id
                 ),
-                module_token=surroundings.caller_token(
-                    TENANT, "module", clock=clock, ids=new_id
-                ),
+                module_token=surroundings.caller_token(TENANT, "module", clock=clock, ids=new_id),
             )
             print(orjson.dumps(asdict(told)).decode(), flush=True)
             async for _ in signals:

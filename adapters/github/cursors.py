@@ -22,7 +22,7 @@ Time: TypeAlias = Annotated[datetime, msgspec.Meta(tz=True)]
 
 @frozen(kw_only=True)
 class Walk:
-    """A list that takes several pages. What happened before ``floor`` is not looked for.
+    """A list that takes several pages. What changed before ``floor`` is not looked for.
 
     ``at``: all that changed before it is read when this walk is over; in a list that goes upwards, already. ``url``
     is the next page as GitHub gave it; None: it is asked for by ``at``. ``pages`` counts those that were read.
@@ -36,17 +36,27 @@ class Walk:
 
 @frozen(kw_only=True)
 class Cursor:
-    """All that changed before ``since`` is read. ``etag`` is of the list from ``since`` on, where that is one page."""
+    """All that changed before ``since`` is read. ``etag`` is of the page that is asked for next.
+
+    ``unsure_since``: things that were changed while a walk went downwards have moved behind it, to the first page, with
+    all that happened to them from then on.
+    """
 
     repository_id: int
     since: Time
     etag: str | None = None
     walk: Walk | None = None
+    unsure_since: Time | None = None
 
     def walking(self) -> Walk:
         """The walk under way, or the next one: from a little before."""
         floor = self.since - OVERLAP
         return self.walk or Walk(floor=floor, at=floor)
+
+    def untold_since(self) -> datetime:
+        """Since when something may have happened that was not told."""
+        floor = self.walking().floor
+        return floor if self.unsure_since is None else min(floor, self.unsure_since)
 
 
 def written(cursor: Cursor) -> bytes:

@@ -72,8 +72,8 @@ def poll(resource: str, cursor: bytes | None, *, now: datetime) -> PollPlan:
     place = None if cursor is None else cursor_from(cursor)
     if place is None:
         return (yield from _begin(name, now, lost=cursor is not None))
-    floor = place.walking().floor
-    asked = _Asked(list=_LISTS[kind], name=name, wanted=lambda at: at >= floor)
+    untold = place.untold_since()
+    asked = _Asked(list=_LISTS[kind], name=name, wanted=lambda at: at >= untold)
     return (yield from _page(asked, place))
 
 

@@ -52,8 +52,12 @@ def following(
     if over:
         since = max(place.since, reached)
         told = _tells(kind, place, since, times)
-        etag = response.header("etag") if told else None
-        return Cursor(repository_id=place.repository_id, since=since, etag=etag)
+        return Cursor(
+            repository_id=place.repository_id,
+            since=since,
+            etag=response.header("etag") if told else None,
+            unsure_since=place.untold_since() if not kind.upwards and walk.pages > 0 else None,
+        )
     # Asked for from where it ended; by its link only where that is where it began.
     url = None if kind.upwards and reached > walk.at else link
     onward = Walk(floor=walk.floor, at=reached, url=url, pages=walk.pages + 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
@@ -21,17 +20,11 @@ from adapters.faults import dropped_after, dropped_before, failing
 from adapters.github.world import Token
 from persistence.errors import FencedError, StoreUnavailableError
 from tests.actors.hub import SCOPES, a_hub
-from tests.actors.login import HOUR, Login, a_login, a_login_named
+from tests.actors.login import HOUR, a_login_named
 from tests.actors.scene import EPOCH
 from tests.fakes.mortality import KilledError, Mortal, cut_short, points
 
 AWAY = PlatformUnavailableError("M33 gave no answer")
-
-
-@pytest.fixture
-async def login(sqlite_url: str) -> AsyncIterator[Login]:
-    async with a_hub(sqlite_url, node=False) as hub:
-        yield await a_login(hub, hub.granted())
 
 
 async def test_a_token_that_is_good_is_opened_once_and_nobody_is_asked(login):

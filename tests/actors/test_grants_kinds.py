@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import orjson
@@ -30,12 +29,6 @@ from tests.actors.scene import EPOCH
 from tests.fakes.adapters import ScriptedAdapter
 
 AWAY = PlatformUnavailableError("M33 gave no answer")
-
-
-@pytest.fixture
-async def login(sqlite_url: str) -> AsyncIterator[Login]:
-    async with a_hub(sqlite_url, node=False) as hub:
-        yield await a_login(hub, hub.granted())
 
 
 async def test_a_revoked_grant_is_a_person_s(login):

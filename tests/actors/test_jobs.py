@@ -174,6 +174,8 @@ async def test_who_waits_for_a_job_when_its_actor_is_stopped_need_not_wait_longe
                 for _ in range(2):
                     nursery.start_soon(ask)
                 await hub.scene.watch.until(lambda: hub.github.seen)
+                # Each message ends with this look: of the start, and of both jobs.
+                await hub.scene.watch.until(lambda: hub.scene.store.calls["next_action_at"] >= 3)
                 await system.stop(drain=timedelta(milliseconds=10))
 
         assert sorted(told) == [

@@ -294,6 +294,20 @@ async def test_a_connection_from_before_urls_were_sealed_can_not_be_registered(s
         )
 
 
+async def test_a_connection_whose_urls_have_all_ended_is_given_no_webhook(sqlite_url):
+    async with a_hub(sqlite_url) as hub:
+        connection = await hub.active()
+
+        async def ended(*_: object, **__: object) -> tuple[()]:
+            await trio.lowlevel.checkpoint()
+            return ()
+
+        hub.scene.store.registrations = ended  # type: ignore[attr-defined]
+        for task in (Task.SUBSCRIBE, Task.UNSUBSCRIBE):
+            outcome = await asking.ask(hub.connections.ports, connection, task)
+            assert outcome == Refused(reason="the connection has no webhook URL")
+
+
 async def test_a_502_after_the_effect_leaves_one_webhook(sqlite_url):
     async with a_hub(sqlite_url) as hub:
         connection = (await hub.create()).connection

@@ -281,6 +281,26 @@ def test_news_after_silence_is_seen(kind: str) -> None:
     assert len(outcome.items) == 1
 
 
+@pytest.mark.usefixtures("small_pages")
+def test_what_is_changed_before_a_walk_comes_to_it_is_told_whole_by_the_next() -> None:
+    """It was opened longer ago than the overlap, and moved behind the walk when it was closed; twice."""
+    hub = Hub()
+    reader = first_poll(hub, "pulls")
+    for _ in range(4):
+        hub.opens(is_pr=True)
+        hub.clock.pass_(OVERLAP.total_seconds())
+    reader.poll()
+    for number in (1, 2, 1):
+        hub.retitles(number)
+        hub.clock.pass_(1)
+        while page_of(reader.poll()).more and number == 2:
+            hub.clock.pass_(1)
+    reader.drain()
+    reader.drain()
+
+    assert {*reader.found} == {*hub.told_by_webhook()}
+
+
 @pytest.mark.usefixtures("pairs")
 @pytest.mark.parametrize("kind", KINDS)
 def test_news_within_the_second_of_a_full_page_are_seen(kind: str) -> None:
