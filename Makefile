@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed-$(shell cksum requirements-dev.lock pyproject.toml |
 ASYNC1 := --disable=ASYNC124,ASYNC127 --startable-in-context-manager=run,_live,serve_simulator --enable=ASYNC1
 
 # Much of a test's time is waiting for a disk, a socket or a process.
-SIDE_BY_SIDE := --numprocesses=3
+SIDE_BY_SIDE := --numprocesses=4 -p no:schemathesis
 
 .PHONY: demo test check run bench lock clean fix
 
@@ -22,14 +22,15 @@ $(STAMP):
 demo: $(STAMP)  ## the main job, end to end, on the embedded default
 	$(BIN)/integration-adapters demo
 
-test: $(STAMP)  ## the tests, on SQLite and on a PostgreSQL they start themselves
-	$(BIN)/python -m pytest -q $(SIDE_BY_SIDE)
+test: $(STAMP)  ## the tests, on SQLite and on a PostgreSQL they start themselves; the thorough ones are for check
+	$(BIN)/python -m pytest -q $(SIDE_BY_SIDE) -m "not thorough"
 
 run: $(STAMP)  ## a development node with every neighbour simulated, until Ctrl-C
 	$(BIN)/integration-adapters dev
 
-bench: $(STAMP)  ## webhook accepts, beside a plain FastAPI receiver, as ratios
+bench: $(STAMP)  ## webhook accepts, beside a plain FastAPI receiver, as ratios; what an action costs over a bare call
 	$(BIN)/python benchmarks/webhooks.py
+	$(BIN)/python -m benchmarks.actions
 
 check: $(STAMP)  ## all that CI runs
 	$(BIN)/ruff format --check .

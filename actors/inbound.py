@@ -26,27 +26,33 @@ class Source:
 
 
 def settle(
-    records: Sequence[DeliveryRecord], *, source: Source, sequence_no: int
+    records: Sequence[DeliveryRecord],
+    *,
+    source: Source,
+    sequence_no: int,
+    known: frozenset[str] = frozenset(),
 ) -> tuple[SettledDelivery, ...]:
     """Settle a batch in order; signals are numbered from ``sequence_no + 1`` without gaps (P5).
 
-    What can not be normalised is parked with its reason and takes no number, so it blocks nothing.
+    What can not be normalised is parked with its reason and takes no number, so it blocks nothing. A signal that is
+    ``known``, or that the batch has already, is made once only, though two deliveries tell of it (P2).
     """
-    return tuple(_settled(records, source, sequence_no))
+    return tuple(_settled(records, source, sequence_no, set(known)))
 
 
 def _settled(
-    records: Sequence[DeliveryRecord], source: Source, sequence_no: int
+    records: Sequence[DeliveryRecord], source: Source, sequence_no: int, made: set[str]
 ) -> Iterator[SettledDelivery]:
     for record in records:
         if record.attempts > MOST_ATTEMPTS:
             yield _parked(record, f"its actor died {MOST_ATTEMPTS} times on it")
             continue
         try:
-            signals = _signals(record, source)
+            signals = [each for each in _signals(record, source) if each.signal_id not in made]
         except PayloadError as error:
             yield _parked(record, str(error))
             continue
+        made.update(each.signal_id for each in signals)
         yield SettledDelivery(
             delivery_id=record.delivery_id, signals=_numbered(signals, sequence_no)
         )

@@ -30,27 +30,40 @@ class Settler:
         if not self._claimed:
             return False
         settled = self._normalised(self._claimed)
+        now = holding.ports.clock.now()
         try:
-            holding.lease = await store.settle(
-                holding.lease, settled, now=holding.ports.clock.now()
-            )
+            holding.lease = await store.settle(holding.lease, settled, now=now)
         except ConflictError:
-            if not again:
+            known = await self._known(settled)
+            if known:
+                settled = self._normalised(self._claimed, known)
+                holding.lease = await store.settle(holding.lease, settled, now=now)
+            elif not again:
                 raise
-            # The try before had happened, and only its answer was lost (no signal in it, or the lease would be behind).
+            # Else the try before had happened, and only its answer was lost (no signal in it, or the lease would be behind).
         self._tell(self._claimed, settled)
         self._claimed = ()
         holding.ports.wake.signals(holding.tenant_id)
         return True
 
-    def _normalised(self, records: tuple[DeliveryRecord, ...]) -> tuple[SettledDelivery, ...]:
+    async def _known(self, settled: tuple[SettledDelivery, ...]) -> frozenset[str]:
+        """Which of these signals another delivery has made before: the provider told of one event twice."""
+        holding = self._holding
+        wanted = [signal.signal_id for delivery in settled for signal in delivery.signals]
+        return await holding.ports.store.known_signals(holding.lease, wanted)
+
+    def _normalised(
+        self, records: tuple[DeliveryRecord, ...], known: frozenset[str] = frozenset()
+    ) -> tuple[SettledDelivery, ...]:
         holding = self._holding
         source = inbound.Source(
             adapter=holding.adapter,
             provider_id=holding.connection.provider_id,
             environment=holding.ports.environment,
         )
-        return inbound.settle(records, source=source, sequence_no=holding.lease.sequence_no)
+        return inbound.settle(
+            records, source=source, sequence_no=holding.lease.sequence_no, known=known
+        )
 
     def _tell(
         self, records: tuple[DeliveryRecord, ...], settled: tuple[SettledDelivery, ...]

@@ -13,8 +13,9 @@ from attrs import evolve
 from actors import codec
 from actors.connection import Work, key_of
 from adapters.envelope import signal_id
-from persistence.errors import ConflictError
+from adapters.github.samples import sample
 from persistence.records import ConnectionState
+from tests.actors.hub import a_hub
 from tests.actors.scene import EPOCH, PACE, a_scene, envelope_for
 from tests.fakes.adapters import PoisonError
 from tests.persistence import samples
@@ -236,8 +237,8 @@ async def test_a_settle_without_a_signal_whose_answer_is_lost_ends_each_delivery
         assert scene.recorder.crashes == []
 
 
-async def test_a_delivery_that_repeats_another_s_signal_is_a_bug_that_blocks_nothing(sqlite_url):
-    """Two events that a module gave one signal id: the second is set aside as poison."""
+async def test_a_signal_id_that_was_used_before_is_no_new_signal_and_blocks_nothing(sqlite_url):
+    """P2 once-in: two events that a module gave one signal id are one signal, as at PM-3."""
     async with a_scene(sqlite_url) as scene, scene.node():
         connection = await scene.connect()
         first, last = scene.deliveries(connection, ONE, ONE)
@@ -253,8 +254,9 @@ async def test_a_delivery_that_repeats_another_s_signal_is_a_bug_that_blocks_not
         await scene.deliver(connection, twin)
         await scene.deliver(connection, last)
 
-        await scene.counted(connection, forwarded=2, parked=1)
-        assert [type(error) for error in scene.recorder.crashes] == [ConflictError] * 3
+        await scene.counted(connection, forwarded=3)
+        assert scene.recorder.crashes == []
+        assert scene.signals.numbers == [1, 2]
 
 
 @pytest.mark.parametrize(
@@ -310,3 +312,22 @@ async def test_a_stop_leaves_what_is_not_begun_in_the_store(sqlite_url):
             scene.wake.connection("acme", connection.connection_id)
             await scene.counted(connection, forwarded=5)
         assert scene.signals.numbers == [1, 2, 3, 4, 5]
+
+
+async def test_an_event_told_of_under_two_ids_makes_one_signal(store_url):
+    """P2 once-in: the second delivery is accounted for, and its neighbours have their numbers (P5, P9)."""
+    async with a_hub(store_url) as hub:
+        connection = await hub.active()
+        comment, other = (sample("issue_comment.created", number, at=EPOCH) for number in (1, 2))
+
+        for body in (comment, comment, other):
+            await hub.scene.deliver(
+                connection,
+                evolve(
+                    samples.delivery(connection, body=body), event_kind="issue_comment.created"
+                ),
+            )
+
+        await hub.scene.counted(connection, forwarded=3)
+        assert hub.scene.recorder.crashes == []
+        assert hub.scene.signals.numbers == [1, 2]

@@ -270,6 +270,30 @@ async def test_an_action_expires_while_its_connection_is_suspended(sqlite_url):
         )
 
 
+async def test_after_a_restart_too_an_action_of_a_suspended_connection_ends_with_its_time(
+    store_url,
+):
+    """Nobody wakes such a connection for what it may not do; upkeep does for what is over."""
+    async with a_hub(store_url, node=False) as hub:
+        scene = hub.scene
+        async with scene.node():
+            connection = await hub.active()
+            action = evolve(
+                comment(hub, connection), expires_at=hub.clock.now() + timedelta(seconds=60)
+            )
+
+            async def suspended() -> None:
+                await hub.connections.suspend(*place(connection), ME)
+
+            scene.store.on("intend", suspended)
+            await scene.order(connection, action)
+            await scene.watch.until(lambda: scene.log.of("connection.read_again"))
+        hub.clock.advance(seconds=60)
+
+        async with scene.node():
+            assert (await scene.ended(action)).state is ActionState.REFUSED
+
+
 async def test_the_token_of_a_suspended_connection_is_read_anew_when_it_is_resumed(sqlite_url):
     """Secrets are dropped on suspend."""
     async with a_hub(sqlite_url) as hub:

@@ -121,3 +121,19 @@ def test_of_a_signature_only_a_digest_is_stored(key):
     assert (new.replay_digest is None) == (key is None)
     assert new.replay_digest is None or len(new.replay_digest) == 32
     assert new.body == b'{"redacted":true}'
+
+
+def test_an_event_that_two_deliveries_tell_of_makes_one_signal():
+    """P2 once-in: within a batch, and after one that is known; numbers go on without a gap."""
+    first, other = record({"signals": 1}, 1), record({"signals": 1}, 2)
+    again = evolve(first, delivery_id=UUID(int=3))
+
+    settled = inbound.settle([first, again, other], source=SOURCE, sequence_no=0)
+    (signal,) = settled[0].signals
+    later = inbound.settle(
+        [again, other], source=SOURCE, sequence_no=5, known=frozenset({signal.signal_id})
+    )
+
+    assert [len(one.signals) for one in settled] == [1, 0, 1]
+    assert [one.parked for one in settled] == [None, None, None]
+    assert [[each.sequence_no for each in one.signals] for one in later] == [[], [6]]

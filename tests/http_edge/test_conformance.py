@@ -30,6 +30,8 @@ from http_edge.route import Guarded, Route
 from http_edge.routes import ROUTES
 from tests.http_edge.scene import CONNECTIONS, EXECUTE, Scene
 
+pytestmark = pytest.mark.thorough
+
 POSITIVE, NEGATIVE = GenerationMode.POSITIVE, GenerationMode.NEGATIVE
 CHECKS = [
     not_a_server_error,

@@ -27,6 +27,8 @@ from tests.http_edge.leaks import database, leaks, living
 from tests.http_edge.scene import CONNECTIONS, EVENTS, EXECUTE, Scene, neighbours, running
 from tests.postgres import execute
 
+pytestmark = pytest.mark.thorough
+
 CALLBACK = "/v1/integrations/oauth/callback"
 PROVIDER, KEYS, IDENTITY = "GitHub", "KeyManagement", "IdentityService"
 SECRET_FIELDS = frozenset(

@@ -32,6 +32,8 @@ from tests.http_edge.scene import (
     error_of,
 )
 
+pytestmark = pytest.mark.thorough
+
 GUARDED = [route for route in ROUTES if isinstance(route.door, Guarded)]
 OTHERS = "globex"
 

@@ -12,6 +12,8 @@ from http_edge import child
 from http_edge.child import NodeDiedError
 from http_edge.stage import Stage
 
+pytestmark = pytest.mark.thorough
+
 
 async def test_a_node_that_dies_before_it_is_ready_is_told_with_its_log(
     stage: Stage, client: httpx.AsyncClient, tmp_path: Path

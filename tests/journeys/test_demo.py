@@ -6,6 +6,8 @@ import pytest
 
 from http_edge import demo
 
+pytestmark = pytest.mark.thorough
+
 
 async def test_the_demo_holds_every_promise(capsys: pytest.CaptureFixture[str]) -> None:
     code = await demo.main()

@@ -8,7 +8,10 @@ from http_edge.child import Child
 from http_edge.stage import Stage
 
 # What the engines do differently is proven elsewhere: by the store's own contract, and by the kills under load.
-pytestmark = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+pytestmark = [
+    pytest.mark.thorough,
+    pytest.mark.parametrize("store_url", ["sqlite"], indirect=True),
+]
 
 _ELSEWHERE = "state=somebody-elses-state"
 

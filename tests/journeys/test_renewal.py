@@ -7,6 +7,8 @@ import pytest
 from http_edge.child import Child
 from http_edge.stage import TOKENS, Stage, until
 
+pytestmark = pytest.mark.thorough
+
 _PATIENCE_S = 30.0
 _A_WHILE_S = 1.0
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from functools import partial
 
+import pytest
 import trio
 
 from http_edge.child import Child
 from http_edge.stage import Stage, until
+
+pytestmark = pytest.mark.thorough
 
 _PATIENCE_S = 30.0
 
