@@ -31,16 +31,18 @@ class Settler:
             return False
         settled = self._normalised(self._claimed)
         now = holding.ports.clock.now()
+        clash: ConflictError | None = None
         try:
             holding.lease = await store.settle(holding.lease, settled, now=now)
-        except ConflictError:
-            known = await self._known(settled)
-            if known:
-                settled = self._normalised(self._claimed, known)
-                holding.lease = await store.settle(holding.lease, settled, now=now)
-            elif not again:
-                raise
-            # Else the try before had happened, and only its answer was lost (no signal in it, or the lease would be behind).
+        except ConflictError as error:
+            clash = error
+        known = frozenset[str]() if clash is None else await self._known(settled)
+        if known:
+            settled = self._normalised(self._claimed, known)
+            holding.lease = await store.settle(holding.lease, settled, now=now)
+        elif clash is not None and not again:
+            raise clash
+        # Else the try before had happened, and only its answer was lost (no signal in it, or the lease would be behind).
         self._tell(self._claimed, settled)
         self._claimed = ()
         holding.ports.wake.signals(holding.tenant_id)
