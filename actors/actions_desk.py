@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
 from uuid import UUID
 
-import orjson
 from attrs import frozen
 
 from actors import codec, evidence, incidents
@@ -89,18 +87,12 @@ class ActionsDesk:
     def _receipt(
         self, record: ActionRecord, state: ActionState, reason: str, by: str
     ) -> NewReceipt:
-        request: dict[str, Any] = {
-            "action_id": str(record.action_id),
-            "target": orjson.loads(record.target),
-            "digest": record.digest.hex(),
-            "requested_by": by,
-        }
         return evidence.of_action(
             record,
             self.ports,
-            request=request,
             result={"state": state.value, "reason": reason},
             succeeded=state is not ActionState.REFUSED,
+            by=by,
         )
 
     def _tell(self, record: ActionRecord, by: str) -> None:

@@ -19,6 +19,7 @@ from actors.orders import By, Created, Edits, NewConnection, Rotated, Rotation, 
 from actors.ports import Ports
 from actors.relay import producer_of
 from actors.sealing import AUTH, ENDPOINT, WEBHOOK
+from adapters import registry
 from adapters.capabilities import Subscriptions
 from adapters.contract import Done, Later, Outcome
 from persistence.changes import ConnectionChange, RequestAnswer
@@ -135,7 +136,7 @@ class Connections:
         ports = self.ports
 
         async def once() -> ConnectionRecord:
-            found = await self._found(tenant_id, connection_id, by)
+            found = await self.found(tenant_id, connection_id, by)
             if not ports.policy.of(tenant_id).allows(found.provider_id):
                 raise NotAllowedError(f"{found.provider_id} is not allowed for this tenant")
             endpoints = await ports.store.registrations(
@@ -233,7 +234,7 @@ class Connections:
             IncapableError: it has none.
             BusyError: no answer in time.
         """
-        found = await self._found(tenant_id, connection_id, by)
+        found = await self.found(tenant_id, connection_id, by)
         if not self._registers(found):
             raise IncapableError(f"webhooks of {found.provider_id} are not made by an API")
         outcome = await asking.ask(self.ports, found, Task.SUBSCRIBE, renewed=True)
@@ -247,7 +248,7 @@ class Connections:
         """Whether the provider's webhook is made by us: by its API, with the connection's credentials."""
         adapter = self.ports.registry.get(connection.provider_id)
         able = isinstance(adapter, Subscriptions) and connection.auth_ref is not None
-        return able and WEBHOOK in connection.capabilities
+        return able and registry.WEBHOOK in connection.capabilities
 
     async def _moved(
         self, tenant_id: str, connection_id: UUID, move: Move, by: By, reason: str | None
@@ -267,7 +268,7 @@ class Connections:
         change: Callable[[ConnectionRecord], tuple[Move, ConnectionChange]],
     ) -> ConnectionRecord:
         async def once() -> ConnectionRecord:
-            found = await self._found(tenant_id, connection_id, by)
+            found = await self.found(tenant_id, connection_id, by)
             move, wanted = change(found)
             return await life.make(self.ports, found, move, wanted, by=by.subject)
 
@@ -277,7 +278,7 @@ class Connections:
         self, tenant_id: str, connection_id: UUID, rotation: Rotation, by: By
     ) -> tuple[ConnectionRecord, sealing.Resealed]:
         ports = self.ports
-        found = await self._found(tenant_id, connection_id, by)
+        found = await self.found(tenant_id, connection_id, by)
         if rotation.credentials is not None:
             tried = await asking.ask(ports, found, Task.PROBE, credentials=rotation.credentials)
             if not isinstance(tried, Done):
@@ -290,11 +291,11 @@ class Connections:
         return changed, made
 
     async def _verified(self, tenant_id: str, connection_id: UUID, by: By) -> Verified:
-        found = await self._found(tenant_id, connection_id, by)
+        found = await self.found(tenant_id, connection_id, by)
         after(found.state, Move.VERIFY)
         outcome = await asking.ask(self.ports, found, Task.PROBE)
         if not isinstance(outcome, Done):
-            now = await self._found(tenant_id, connection_id, By(subject=by.subject))
+            now = await self.found(tenant_id, connection_id, By(subject=by.subject))
             return _refused(now, outcome)
         producer = await producer_of(self.ports, tenant_id, connection_id)
         if producer is not None:
@@ -307,7 +308,13 @@ class Connections:
             asking.insist(self.ports, active, Task.SUBSCRIBE)
         return Verified(connection=active, passed=True, details=outcome.details)
 
-    async def _found(self, tenant_id: str, connection_id: UUID, by: By) -> ConnectionRecord:
+    async def found(self, tenant_id: str, connection_id: UUID, by: By) -> ConnectionRecord:
+        """The tenant's connection as it is, for whoever is about to change it.
+
+        Raises:
+            MissingError: there is none, or it was deleted.
+            StaleError: it has another version than the caller has seen.
+        """
         found = await self.ports.store.connection(tenant_id, connection_id)
         if found is None or found.state is ConnectionState.DELETED:
             raise MissingError("no such connection")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
+
 from actors.platform.evidence import receipt_document
 from actors.ports import Ports
 from persistence.records import ActionRecord, ConnectionRecord, NewReceipt
@@ -40,11 +42,17 @@ def of_action(
     record: ActionRecord,
     ports: Ports,
     *,
-    request: Mapping[str, Any],
     result: Mapping[str, Any],
     succeeded: bool,
+    by: str | None = None,
 ) -> NewReceipt:
-    """A receipt of an action that ended."""
+    """A receipt of an action that ended; of what was asked a digest, never its text. ``by`` is who ended it."""
+    request = {
+        "action_id": str(record.action_id),
+        "target": orjson.loads(record.target),
+        "digest": record.digest.hex(),
+        **({} if by is None else {"requested_by": by}),
+    }
     operation = f"integration.action.{record.provider_id}.{record.canonical_type}"
     return _receipt(record, operation, ports, request=request, result=result, succeeded=succeeded)
 

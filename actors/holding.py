@@ -7,7 +7,7 @@ from uuid import UUID
 from attrs import evolve
 
 from actors.grants import Grants
-from actors.line import Line, network_of
+from actors.line import Line, send_as_it_is
 from actors.ports import Ports
 from actors.pressure import Pressure
 from adapters.contract import Adapter, Request, Response
@@ -116,5 +116,4 @@ class Holding:
 
     async def _send_unsigned(self, request: Request, origin: str) -> Response:
         """Send what carries its own credentials: a request for a token."""
-        network = network_of(self.connection, self.ports)
-        return await self.ports.transport.send(request, base_url=origin, network=network)
+        return await send_as_it_is(self.connection, self.ports, request, origin)

@@ -14,6 +14,9 @@ from adapters.capabilities import Wanted
 from adapters.contract import Done, Outcome, Secret
 from persistence.records import ConnectionRecord
 
+WEBHOOKS = "/v1/integrations/webhooks/"
+"""Where providers send webhooks (PRD 11.2); behind it come the provider's id and the endpoint's token."""
+
 _MOST_FORMER = 10
 """So many settings of before are remembered; each may have left a webhook behind."""
 
@@ -106,7 +109,7 @@ async def keep(
 
 def webhook_url(public_url: str, provider_id: str, token: Secret) -> str:
     """Where a provider sends a connection's webhooks (PRD 11.2)."""
-    return f"{public_url}/v1/integrations/webhooks/{provider_id}/{token.value.decode()}"
+    return f"{public_url}{WEBHOOKS}{provider_id}/{token.value.decode()}"
 
 
 def _former(connection: ConnectionRecord, known: Remembered) -> tuple[bytes, ...]:

@@ -205,3 +205,15 @@ def network_of(connection: ConnectionRecord, ports: Ports) -> Network:
     told = orjson.loads(connection.network)
     usual = ports.transport.network
     return evolve(usual, ca_bundle=told.get("ca_bundle"), proxy=told.get("proxy"))
+
+
+async def send_as_it_is(
+    connection: ConnectionRecord, ports: Ports, request: Request, origin: str
+) -> Response:
+    """Send what carries its own credentials, a request for a token, by the connection's way.
+
+    Raises:
+        NotSentError, MaybeSentError: see ``Transport.send``.
+    """
+    network = network_of(connection, ports)
+    return await ports.transport.send(request, base_url=origin, network=network)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from datetime import datetime, timedelta
+from functools import partial
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -13,7 +13,7 @@ from actors import life, sealing
 from actors.connections import Connections, steadily
 from actors.errors import BusyError, IncapableError, LoginError, NotSentError
 from actors.lifecycle import Move, allows
-from actors.line import network_of
+from actors.line import send_as_it_is
 from actors.orders import By, Rotation, Verified
 from actors.platform.errors import PlatformError
 from actors.ports import Ports
@@ -21,10 +21,9 @@ from actors.sealing import VERIFIER
 from actors.token_endpoint import TokenEndpoint
 from adapters import oauth
 from adapters.capabilities import AuthorizationServer
-from adapters.contract import Request, Response, Secret
+from adapters.contract import Secret
 from adapters.credentials import Grant, OAuthTokens
 from persistence.changes import LoginRecord
-from persistence.errors import MissingError, StaleError
 from persistence.records import ConnectionRecord, ConnectionState
 
 CALLBACK = "/v1/integrations/oauth/callback"
@@ -67,11 +66,7 @@ class Logins:
             WrongStateError, PlatformError: not now.
         """
         ports = self.ports
-        found = await ports.store.connection(tenant_id, connection_id)
-        if found is None or found.state is ConnectionState.DELETED:
-            raise MissingError("no such connection")
-        if by.version not in {None, found.version}:
-            raise StaleError(f"it has version {found.version} by now")
+        found = await self.connections.found(tenant_id, connection_id, by)
         self._check(return_to)
         server, client = await self._client(found)
         now = ports.clock.now()
@@ -85,7 +80,7 @@ class Logins:
             login_id=login_id,
             tenant_id=tenant_id,
             connection_id=connection_id,
-            state_hash=_hash(state.value.decode()),
+            state_hash=sealing.hash_of(state.value.decode()),
             verifier_ref=sealed.secret_id,
             subject=by.subject,
             return_to=return_to,
@@ -113,7 +108,7 @@ class Logins:
             PlatformError: M33 does not answer; the login has to be begun again.
         """
         ports = self.ports
-        login = await ports.store.take_login(_hash(state), now=ports.clock.now())
+        login = await ports.store.take_login(sealing.hash_of(state), now=ports.clock.now())
         if login is None:
             raise LoginError("this login is not known, was used, or its time is over")
         if code is None or error is not None:
@@ -171,10 +166,7 @@ class Logins:
             return Verified(connection=connection, passed=False, reason=str(error), again=True)
 
     def _endpoint(self, connection: ConnectionRecord) -> TokenEndpoint:
-        async def send(request: Request, origin: str) -> Response:
-            network = network_of(connection, self.ports)
-            return await self.ports.transport.send(request, base_url=origin, network=network)
-
+        send = partial(send_as_it_is, connection, self.ports)
         return TokenEndpoint(connection=connection, ports=self.ports, send=send)
 
     async def _client(
@@ -192,7 +184,3 @@ class Logins:
         parts = urlsplit(return_to)
         if f"{parts.scheme}://{parts.netloc}" not in self.return_origins:
             raise LoginError("return_to is of no origin that is allowed")
-
-
-def _hash(state: str) -> bytes:
-    return hashlib.sha256(state.encode()).digest()

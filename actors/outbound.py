@@ -270,15 +270,10 @@ def _incident(record: ActionRecord, ending: codec.Ending, ports: Ports) -> NewIn
 
 
 def _receipt(record: ActionRecord, ending: codec.Ending, ports: Ports) -> NewReceipt:
-    """The evidence of what was done: what was asked as a digest, never its text."""
+    """The evidence of what was done."""
     return evidence.of_action(
         record,
         ports,
-        request={
-            "action_id": str(record.action_id),
-            "target": orjson.loads(record.target),
-            "digest": record.digest.hex(),
-        },
         result={
             "state": ending.state.value,
             "reason": ending.reason,

@@ -19,6 +19,8 @@ from adapters.manifest import AuthMethod, Manifest
 from adapters.polling import Heals, Polls
 from adapters.signals import SIGNAL_TYPES
 
+WEBHOOK = "webhook"
+OUTBOUND = "outbound_actions"
 _PROVIDER_ID = re.compile(r"[a-z][a-z0-9_]{1,49}")
 _METHODS = ("receive", "normalise", "check", "target_key", "plan", "probe", "authorise")
 _OPTIONAL: Mapping[str, type] = MappingProxyType(
@@ -63,7 +65,7 @@ class Registry:
 def capabilities(adapter: Adapter) -> tuple[str, ...]:
     """What the adapter can do, by the names that callers see: no more than it implements."""
     manifest = adapter.manifest
-    named = (("webhook", manifest.event_kinds), ("outbound_actions", manifest.actions))
+    named = ((WEBHOOK, manifest.event_kinds), (OUTBOUND, manifest.actions))
     always = [name for name, kinds in named if kinds]
     return (*always, *(name for name, kind in _OPTIONAL.items() if isinstance(adapter, kind)))
 

@@ -15,6 +15,7 @@ from actors.platform.identity import Caller
 from actors.ports import Ports
 from adapters import canonical
 from adapters.contract import Action, Headers, Response
+from adapters.registry import OUTBOUND
 from http_edge.action_views import (
     ActionDetails,
     ActionPage,
@@ -28,7 +29,6 @@ from http_edge.answers import json_response
 from http_edge.bodies import LONGEST_EXPIRY, ActionBody, ReasonBody, ResolutionBody
 from http_edge.edge import Edge
 from http_edge.errors import EdgeError, InvalidError, NotFoundError
-from http_edge.intake import OUTBOUND
 from http_edge.management import owned
 from http_edge.queries import ActionQuery
 from http_edge.route import Asked, id_in

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from actors.logins import CALLBACK
 from http_edge import logins, management
 from http_edge.auth import Permission
 from http_edge.bodies import ConnectionBody, ConnectionEdits, LoginBody, ReasonBody, RotationBody
@@ -153,7 +154,7 @@ CONNECTION_ROUTES: tuple[Route, ...] = (
     ),
     Route(
         method="GET",
-        path=f"{_V1}/oauth/callback",
+        path=CALLBACK,
         name="finish_login",
         summary="Take a person back from the provider; the state is the proof, and works once",
         door=Open(handle=logins.finish),

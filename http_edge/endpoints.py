@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import OrderedDict
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -11,17 +10,13 @@ from attrs import field, frozen
 
 from actors.platform.errors import SecretLostError
 from actors.platform.secrets import SecretStore
+from actors.sealing import hash_of
 from adapters.contract import Secret
 from persistence.life_store import ConnectionStore
 from persistence.records import EndpointRecord
 from runtime import Clock
 
 _MOST_KEPT = 10_000
-
-
-def hash_of(token: str) -> bytes:
-    """What is stored of a token: it is 256 random bits, so a plain hash keeps it."""
-    return hashlib.sha256(token.encode()).digest()
 
 
 @frozen(kw_only=True)

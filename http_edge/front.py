@@ -20,13 +20,13 @@ from hypercorn.typing import (
     Scope,
 )
 
+from actors.hooks import WEBHOOKS
 from adapters.contract import Request, Response
 from http_edge.edge import Edge
 from http_edge.errors import EdgeError, TooLargeError
 from http_edge.route import Asked
 from http_edge.webhooks import Call, WebhookPorts, accept, reject_oversized
 
-WEBHOOKS = "/v1/integrations/webhooks/"
 FAILURE = "integration_adapters.failure"
 """Under this key of the scope, Quart's route finds the exception it shall raise."""
 _BODY_DEADLINE_S = 30.0

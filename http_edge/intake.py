@@ -14,6 +14,7 @@ from adapters.contract import Adapter, Secret
 from adapters.credentials import AppKey, ClientCredentials, Credentials, StaticToken
 from adapters.errors import SettingsError
 from adapters.oauth import OAuthClient
+from adapters.registry import OUTBOUND, WEBHOOK
 from http_edge.addresses import check_reach, checked_base_url, checked_network
 from http_edge.bodies import (
     AppAuth,
@@ -31,8 +32,6 @@ from http_edge.errors import InvalidError
 from http_edge.reading import auth_of
 from persistence.records import ConnectionRecord
 
-WEBHOOK = "webhook"
-OUTBOUND = "outbound_actions"
 CAPABILITIES = (WEBHOOK, OUTBOUND)
 """What a connection can be for; what else a provider is capable of serves these."""
 

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import orjson
 
+from actors import sealing
 from actors.orders import By, Created, Verified
 from actors.platform.identity import Caller
 from actors.ports import Ports
@@ -100,7 +101,7 @@ async def edit(caller: Caller, asked: Asked, edge: Edge) -> Response:
         return await _move_to(body, caller, asked, edge)
     connection = await owned(caller, asked.id_of("connection"), edge.ports)
     secrets = await edge.ports.store.secrets_of(
-        caller.tenant_id, connection.connection_id, intake.WEBHOOK, now=edge.ports.clock.now()
+        caller.tenant_id, connection.connection_id, sealing.WEBHOOK, now=edge.ports.clock.now()
     )
     adapter = edge.ports.registry.get(connection.provider_id)
     wanted = await intake.edits(body, connection, adapter, edge, signs=bool(secrets))

@@ -7,6 +7,7 @@ from functools import cache
 import orjson
 import trio
 
+from actors.hooks import WEBHOOKS
 from adapters.contract import Response
 from http_edge import actions, events, health, providers
 from http_edge.action_views import ActionDetails, ActionPage, ActionView, CanonicalActions
@@ -16,7 +17,7 @@ from http_edge.bodies import ActionBody, ReasonBody, ResolutionBody, SignalBody
 from http_edge.connection_routes import CONNECTION_ROUTES
 from http_edge.edge import Edge
 from http_edge.events import SignalTaken
-from http_edge.front import WEBHOOKS, from_quart
+from http_edge.front import from_quart
 from http_edge.health_views import HealthView, Live, Ready
 from http_edge.openapi import document
 from http_edge.queries import ActionQuery, ProviderQuery

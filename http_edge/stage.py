@@ -13,6 +13,7 @@ import orjson
 import trio
 from attrs import define, field, frozen
 
+from actors.logins import CALLBACK
 from adapters.contract import Request, Secret
 from http_edge.neighbours import Document, Neighbours
 from http_edge.sending import Answered, made_payload, send, signed
@@ -31,7 +32,6 @@ KINDS = (
 CONNECTIONS = "/v1/integrations/connections"
 ACTIONS = "/internal/integrations/actions"
 TOKENS = "/login/oauth/access_token"
-_CALLBACK = "/v1/integrations/oauth/callback"
 _LEDGER = "integration_adapters_deliveries{"
 _SENDERS = 8
 _LOOK_EVERY_S = 0.1
@@ -81,7 +81,7 @@ class Stage:
 
     async def connect_by_login(self) -> httpx.Response:
         """Create the connection, and log in for it; returns what the person's browser got in the end."""
-        redirect_uri = f"{self.node_url}{_CALLBACK}"
+        redirect_uri = f"{self.node_url}{CALLBACK}"
         await self.neighbours.tell_github("clients", **CLIENT, redirect_uri=redirect_uri)
         await self._create({"method": "oauth2", **CLIENT})
         return await self.log_in()

@@ -462,7 +462,7 @@ async def left_unsure(scene: Scene, connection: Connected) -> str:
         state=ActionState.UNSURE,
         reason="no answer came",
         outcome=b"{}",
-        receipt=evidence.of_action(record, ports, request={}, result={}, succeeded=False),
+        receipt=evidence.of_action(record, ports, result={}, succeeded=False),
         now=scene.clock.now(),
         incident=incidents.of_action(record, ports, summary="not known"),
     )

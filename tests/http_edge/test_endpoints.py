@@ -9,9 +9,10 @@ import pytest
 import trio
 
 from actors.platform.errors import PlatformUnavailableError, SecretLostError
+from actors.sealing import hash_of
 from adapters.contract import Secret
 from http_edge import endpoints
-from http_edge.endpoints import Endpoints, hash_of
+from http_edge.endpoints import Endpoints
 from persistence.records import ConnectionState, EndpointRecord
 from tests.actors.platform.world import EPOCH, HandClock
 
