@@ -32,9 +32,11 @@ async def ask(
     return await reply.wait(ports.pace.answer_within)
 
 
-def insist(ports: Ports, connection: ConnectionRecord, task: Task) -> None:
+def insist(
+    ports: Ports, connection: ConnectionRecord, task: Task, *, renewed: bool = False
+) -> None:
     """Have a job done without waiting; the actor tries it again for a while where it must."""
-    job = Job(task=task, reply=Reply(), insist=True)
+    job = Job(task=task, reply=Reply(), renewed=renewed, insist=True)
     try:
         ports.wake.job(connection.tenant_id, connection.connection_id, job)
     except BusyError as error:

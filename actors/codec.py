@@ -49,9 +49,15 @@ def delivery(record: DeliveryRecord) -> Delivery:
 
 
 def new_delivery(
-    verified: Delivery, *, delivery_id: UUID, tenant_id: str, connection_id: UUID, body: bytes
+    verified: Delivery,
+    *,
+    delivery_id: UUID,
+    tenant_id: str,
+    connection_id: UUID,
+    body: bytes,
+    origin: str = "webhook",
 ) -> NewDelivery:
-    """What the edge stores of a verified delivery; ``body`` is the redacted one.
+    """What is stored of a delivery that was verified, or read at the provider; ``body`` is the redacted one.
 
     Of the signature only a digest is kept, enough to know it again (P8).
     """
@@ -65,6 +71,7 @@ def new_delivery(
         replay_digest=None if key is None else hashlib.sha256(key.encode()).digest(),
         received_at=verified.received_at,
         body=body,
+        origin=origin,
     )
 
 
@@ -81,7 +88,13 @@ def ready_made(
         replay_digest=None,
         received_at=now,
         body=to_json(signal),
+        origin="module",
     )
+
+
+def occurred_at(signal: NewSignal) -> datetime:
+    """When it happened, by the envelope that was made of it."""
+    return datetime.fromisoformat(orjson.loads(signal.envelope)["occurred_at"])
 
 
 def envelope_of(record: DeliveryRecord) -> SignalEnvelope:

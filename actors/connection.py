@@ -8,11 +8,14 @@ from uuid import UUID
 import trio
 from attrs import frozen
 
+from actors.backfilling import Backfiller
 from actors.dispatch import ActionEnded, Dispatcher
 from actors.holding import Holding
 from actors.jobs import Job, JobEnded, Jobs
 from actors.life import fail
+from actors.polling import Poller
 from actors.ports import Ports
+from actors.reading import ReadEnded
 from actors.settling import Settler
 from actors.wellbeing import Wellbeing
 from persistence.errors import ChangedError, FencedError, StaleError, StoreUnavailableError
@@ -22,6 +25,11 @@ from runtime import Actor, Context
 @frozen
 class Work:
     """There may be something to do; look. Sent by whoever stored it, and by upkeep."""
+
+
+@frozen
+class PollsDue:
+    """A poll or a backfill may be due; look. Sent by upkeep, and by whoever changed what is due."""
 
 
 def key_of(tenant_id: str, connection_id: UUID) -> str:
@@ -53,14 +61,16 @@ class ConnectionActor(Actor):
         self._dispatcher = Dispatcher(self._holding)
         self._wellbeing = Wellbeing(self._holding)
         self._jobs = Jobs(self._holding)
+        self._poller = Poller(self._holding)
+        self._backfiller = Backfiller(self._holding)
         context.tell_self(Work())
 
     async def on_message(self, message: object) -> object:
         """Handle one message; a store that does not answer means trying again later."""
         try:
             await self._handle(message)
-            # An action that ended says nothing of deliveries: whoever stores one sends ``Work``.
-            await self._work(deliveries=not isinstance(message, ActionEnded))
+            # Neither says anything of deliveries: whoever stores one sends ``Work``.
+            await self._work(deliveries=not isinstance(message, ActionEnded | PollsDue))
             self._failures = 0
         except ChangedError:
             await self._changed()
@@ -80,23 +90,34 @@ class ConnectionActor(Actor):
 
     async def _handle(self, message: object) -> None:
         match message:
-            case ActionEnded(action_id=action_id, error=error, login_refused=reason):
-                self._dispatcher.ended(action_id)
-                if error is not None:
-                    raise error
-                self._ports.announcements.announce(action_id)
-                self._ports.wake.receipts(self._holding.tenant_id)
-                await self._login_refused(reason)
-            case JobEnded(error=error, login_refused=reason):
-                self._jobs.ended(message)
-                if error is not None:
-                    raise error
-                await self._login_refused(reason)
+            case ActionEnded() | JobEnded() | ReadEnded():
+                await self._ended(message)
+                return
             case Job():
                 self._jobs.take(message)
-                await trio.lowlevel.checkpoint()
+            case PollsDue():
+                self._poller.look()
+                self._backfiller.look()
             case _:
-                await trio.lowlevel.checkpoint()
+                pass
+        await trio.lowlevel.checkpoint()
+
+    async def _ended(self, ended: ActionEnded | JobEnded | ReadEnded) -> None:
+        """A task of ours ended; what it could not deal with is raised here."""
+        match ended:
+            case ActionEnded(action_id=action_id):
+                self._dispatcher.ended(action_id)
+            case JobEnded():
+                self._jobs.ended(ended)
+            case ReadEnded(about=about):
+                self._poller.ended(about)
+                self._backfiller.ended(about)
+        if ended.error is not None:
+            raise ended.error
+        if isinstance(ended, ActionEnded):
+            self._ports.announcements.announce(ended.action_id)
+            self._ports.wake.receipts(self._holding.tenant_id)
+        await self._login_refused(ended.login_refused)
 
     async def _work(self, *, deliveries: bool) -> None:
         if self._context.stopping:
@@ -116,6 +137,9 @@ class ConnectionActor(Actor):
         look_at = await self._dispatcher.start()
         if look_at is not None:
             self._look_at(look_at)
+        if self._holding.active:
+            await self._poller.start()
+            await self._backfiller.start()
         await self._wellbeing.keep()
 
     async def _is_there(self) -> bool:

@@ -60,6 +60,15 @@ async def remembered(connection: ConnectionRecord, ports: Ports) -> Remembered |
     )
 
 
+async def told(connection: ConnectionRecord, ports: Ports) -> bytes | None:
+    """What the provider told of the webhooks that we made there (``Subscriptions``); None: it has none of ours."""
+    known = await ports.store.registrations(
+        connection.tenant_id, connection.connection_id, now=ports.clock.now()
+    )
+    told = next((each.hooks for each in known if each.hooks is not None), b"{}")
+    return told if "hooks" in orjson.loads(told) else None
+
+
 async def order(
     connection: ConnectionRecord, ports: Ports, known: Remembered, *, renewed: bool
 ) -> Order | None:

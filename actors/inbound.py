@@ -63,6 +63,7 @@ def _signals(record: DeliveryRecord, source: Source) -> tuple[SignalEnvelope, ..
     if record.event_kind == codec.ENVELOPE_KIND:
         return (codec.envelope_of(record),)
     origin = Origin(
+        backfilled=record.origin == "backfill",
         tenant_id=record.tenant_id,
         connection_id=record.connection_id,
         provider_id=source.provider_id,

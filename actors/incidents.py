@@ -6,12 +6,13 @@ from actors.ports import Ports
 from persistence.changes import NewIncident
 from persistence.records import ActionRecord, ConnectionRecord
 
-CIRCUIT_OPEN, NEEDS_LOGIN, ACTION_UNSURE, GAVE_UP, WEBHOOK_LOST = (
+CIRCUIT_OPEN, NEEDS_LOGIN, ACTION_UNSURE, GAVE_UP, WEBHOOK_LOST, WEBHOOKS_SILENT = (
     "circuit_open",
     "needs_login",
     "action_unsure",
     "actor_gave_up",
     "webhook_lost",
+    "webhooks_silent",
 )
 """The kinds; one of each can be open per connection, but of unsure actions one each."""
 

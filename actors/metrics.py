@@ -44,6 +44,13 @@ class Metrics:
         self.token_refreshes = self._counter(
             "token_refreshes", "Tokens asked for", "provider", "tenant", "result"
         )
+        self.polls = self._counter("polls", "Pages polled", "provider", "tenant", "result")
+        self.found = self._counter(
+            "events_found", "New events that reading found", "provider", "tenant", "origin"
+        )
+        self.healed = self._counter(
+            "events_healed", "Events that webhooks had failed to bring", "provider", "tenant", "by"
+        )
         self.errors = self._counter("errors", "Errors by type", "error_type")
         self.crashes = self._counter("actor_crashes", "Actors that crashed", "kind")
         self.latency = Histogram(

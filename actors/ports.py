@@ -98,6 +98,8 @@ class Wake:
     """Hints, never blocking and never failing: a lost one costs the time until the next upkeep, no data."""
 
     connection: Callable[[str, UUID], None]
+    polls: Callable[[str, UUID], None]
+    """A poll or a backfill of a connection may be due."""
     signals: Callable[[str], None]
     receipts: Callable[[str], None]
     incidents: Callable[[str], None]

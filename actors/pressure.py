@@ -134,6 +134,14 @@ class Pressure:
             self.breaker_state, permit, result, now, jitter=jitter, retry_after=retry_after
         )
 
+    def left(self, now: datetime) -> float:
+        """The share that is left of the limit that is used up most, 1.0 where there is none."""
+        levels = (
+            *_levels(self._all, self._all_state, now),
+            *_levels(self._writes, self._writes_state, now),
+        )
+        return min((level.remaining / level.capacity for level in levels), default=1.0)
+
     def learn(self, allowance: Allowance, now: datetime) -> None:
         """Believe what the provider says is left."""
         name, left, reset = allowance.name, allowance.remaining, allowance.resets_at

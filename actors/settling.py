@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from actors import inbound
+from datetime import timedelta
+
+from actors import codec, inbound
 from actors.holding import Holding
+from adapters.registry import WEBHOOK
 from persistence.errors import ConflictError
-from persistence.records import DeliveryRecord, SettledDelivery
+from persistence.records import DeliveryRecord, NewSignal, SettledDelivery
+
+_LATE = timedelta(minutes=5)
+"""A webhook that has not come after so long is taken for missed."""
 
 
 class Settler:
@@ -44,9 +50,22 @@ class Settler:
             raise clash
         # Else the try before had happened, and only its answer was lost (no signal in it, or the lease would be behind).
         self._tell(self._claimed, settled)
+        found = _found(self._claimed, settled)
         self._claimed = ()
         holding.ports.wake.signals(holding.tenant_id)
+        if found and WEBHOOK in holding.connection.capabilities:
+            await self._unheard(found)
         return True
+
+    async def _unheard(self, found: list[NewSignal]) -> None:
+        """Polling found what no webhook had brought: what is old would have been missed."""
+        holding, now = self._holding, self._holding.ports.clock.now()
+        missed = sum(codec.occurred_at(signal) < now - _LATE for signal in found)
+        labels = (holding.connection.provider_id, holding.tenant_id)
+        holding.ports.metrics.healed.labels(*labels, "polling").inc(missed)
+        if missed:
+            holding.log.info("signals.healed", number=missed)
+        await holding.ports.store.seen_news(holding.lease, now=now)
 
     async def _known(self, settled: tuple[SettledDelivery, ...]) -> frozenset[str]:
         """Which of these signals another delivery has made before: the provider told of one event twice."""
@@ -78,3 +97,15 @@ class Settler:
                 holding.log.warning(
                     "delivery.parked", correlation_id=record.event_id, reason=delivery.parked
                 )
+
+
+def _found(
+    records: tuple[DeliveryRecord, ...], settled: tuple[SettledDelivery, ...]
+) -> list[NewSignal]:
+    """The signals that polling alone brought."""
+    return [
+        signal
+        for record, delivery in zip(records, settled, strict=True)
+        if record.origin == "poll"
+        for signal in delivery.signals
+    ]

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from uuid import UUID
 
-from actors.connection import ConnectionActor, Work, key_of
+from actors.connection import ConnectionActor, PollsDue, Work, key_of
 from actors.courier import Carry, Courier, IncidentCourier, ReceiptCourier
 from actors.errors import BusyError
 from actors.ports import Ports, Wake
@@ -78,6 +78,9 @@ def wake_through(system: Callable[[], System]) -> Wake:
     def connection(tenant_id: str, connection_id: UUID) -> None:
         _hint(system, _CONNECTIONS, key_of(tenant_id, connection_id), Work())
 
+    def polls(tenant_id: str, connection_id: UUID) -> None:
+        _hint(system, _CONNECTIONS, key_of(tenant_id, connection_id), PollsDue())
+
     def signals(tenant_id: str) -> None:
         _hint(system, _SIGNALS, tenant_id, Carry())
 
@@ -97,6 +100,7 @@ def wake_through(system: Callable[[], System]) -> Wake:
 
     return Wake(
         connection=connection,
+        polls=polls,
         signals=signals,
         receipts=receipts,
         incidents=incidents,

@@ -76,6 +76,7 @@ class Upkeep(Actor):
         self._refusals = refusals
         self._timetable = timetable
         self._after: UUID | None = None
+        self._polled_after: UUID | None = None
 
     async def on_start(self, context: Context) -> None:
         """Begin with a round at once: after a restart there may be work."""
@@ -93,6 +94,7 @@ class Upkeep(Actor):
             else:
                 await self._count()
                 await self._wake()
+                await self._poll()
                 self._clean()
         except StoreUnavailableError as error:
             self._ports.log.warning("upkeep.store_unavailable", reason=str(error))
@@ -138,6 +140,15 @@ class Upkeep(Actor):
             wake.receipts(tenant_id)
         for tenant_id in await store.tenants_with_incidents(limit=_ROWS_AT_ONCE):
             wake.incidents(tenant_id)
+
+    async def _poll(self) -> None:
+        """Tell the next page of connections that a poll or a backfill is due: so many a round, and no herd after a rest."""
+        due = await self._ports.store.connections_to_poll(
+            now=self._ports.clock.now(), after=self._polled_after, limit=_ROWS_AT_ONCE
+        )
+        for tenant_id, connection_id in due:
+            self._ports.wake.polls(tenant_id, connection_id)
+        self._polled_after = due[-1][1] if len(due) == _ROWS_AT_ONCE else None
 
     async def _check_webhooks(self) -> None:
         """Have the webhooks that were last looked at long ago looked at, and repaired where they are gone."""

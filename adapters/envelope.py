@@ -62,7 +62,7 @@ class SignalEnvelope:
 
 @frozen(kw_only=True)
 class Origin:
-    """What an envelope needs to know beyond the signal: whose delivery it came from."""
+    """What an envelope needs to know beyond the signal: whose delivery it came from, and whether it is from the past."""
 
     tenant_id: str
     connection_id: uuid.UUID
@@ -71,6 +71,7 @@ class Origin:
     event_id: str
     event_kind: str
     received_at: datetime
+    backfilled: bool = False
 
 
 def signal_id(connection_id: uuid.UUID, event_id: str, index: int) -> str:
@@ -91,6 +92,7 @@ def envelope(signal: Signal, *, origin: Origin, index: int) -> SignalEnvelope:
             "provider_id": origin.provider_id,
             "connection_id": str(origin.connection_id),
             "event_kind": origin.event_kind,
+            **({"backfilled": True} if origin.backfilled else {}),
         },
         "provider_event_id": origin.event_id,
         "canonical_keys": orjson.Fragment(signal.canonical_keys),

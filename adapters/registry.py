@@ -21,12 +21,13 @@ from adapters.signals import SIGNAL_TYPES
 
 WEBHOOK = "webhook"
 OUTBOUND = "outbound_actions"
+POLLING = "polling"
 _PROVIDER_ID = re.compile(r"[a-z][a-z0-9_]{1,49}")
 _METHODS = ("receive", "normalise", "check", "target_key", "plan", "probe", "authorise")
 _OPTIONAL: Mapping[str, type] = MappingProxyType(
     {
         "webhook_registration": Subscriptions,
-        "polling": Polls,
+        POLLING: Polls,
         "gap_heal": Heals,
         "oauth2": Login,
         "app": Apps,

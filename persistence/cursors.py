@@ -53,8 +53,9 @@ _SET = shared(
     WHERE tenant_id = $1 AND connection_id = $2 AND resource = $3 RETURNING *"""
 )
 _SEEN_NEWS = shared(
-    """UPDATE polling_cursors SET last_news_at = $4, updated_at = $4
-    WHERE tenant_id = $1 AND connection_id = $2 AND resource = $3"""
+    """UPDATE polling_cursors SET last_news_at = $3, updated_at = $3
+    WHERE tenant_id = $1 AND connection_id = $2 AND (last_news_at IS NULL OR last_news_at <= (
+        SELECT d.last_webhook_at FROM delivery_counts d WHERE d.tenant_id = $1 AND d.connection_id = $2))"""
 )
 _KNOWN = shared(
     """SELECT signal_id FROM outbox
@@ -144,10 +145,10 @@ def set_by_hand(
     return cursor_of(rows[0])
 
 
-def seen_news(lease: Lease, resource: str, *, now: datetime) -> Transaction[None]:
+def seen_news(lease: Lease, *, now: datetime) -> Transaction[None]:
     """See ``PollStore.seen_news``."""
     yield from fence(lease)
-    yield query(_SEEN_NEWS, lease.tenant_id, lease.connection_id, kept(resource), now)
+    yield query(_SEEN_NEWS, lease.tenant_id, lease.connection_id, now)
 
 
 def known_signals(lease: Lease, signal_ids: Sequence[str]) -> Transaction[frozenset[str]]:

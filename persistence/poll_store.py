@@ -88,8 +88,8 @@ class PollStore(Protocol):
         """
         ...
 
-    async def seen_news(self, lease: Lease, resource: str, *, now: datetime) -> None:
-        """A poll found what no webhook had brought.
+    async def seen_news(self, lease: Lease, *, now: datetime) -> None:
+        """A poll found what no webhook had brought; the first time since the last webhook is kept, with every cursor.
 
         Raises:
             FencedError: nothing was written.

@@ -14,7 +14,7 @@ class CursorRecord:
     """A row of ``polling_cursors``: how far one resource of a connection has been polled.
 
     ``cursor`` None: never. ``every`` is the present interval, adapted; ``failures`` counts polls in a row that failed;
-    ``last_news_at`` is when a poll last found something that no webhook had brought.
+    ``last_news_at`` is when a poll first found, after the last webhook before it, what none had brought.
     """
 
     tenant_id: str

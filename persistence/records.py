@@ -135,7 +135,7 @@ class NewDelivery:
     """What the edge asks to accept: verified, redacted, not yet stored.
 
     ``event_id`` is unique within the connection; ``replay_digest`` too while the replay window lasts
-    (None: the provider signs a time). ``origin``: ``webhook``, ``poll`` or ``backfill``.
+    (None: the provider signs a time). ``origin``: ``webhook``, ``poll``, ``backfill`` or ``module``.
     """
 
     delivery_id: UUID

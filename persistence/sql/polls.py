@@ -81,9 +81,9 @@ class SqlPolls(Part):
         place = (tenant_id, connection_id)
         return await self._engine.run(cursors.set_by_hand, place, resource, cursor, now=now)
 
-    async def seen_news(self, lease: Lease, resource: str, *, now: datetime) -> None:
+    async def seen_news(self, lease: Lease, *, now: datetime) -> None:
         """See ``PollStore.seen_news``."""
-        await self._engine.run(cursors.seen_news, lease, resource, now=now)
+        await self._engine.run(cursors.seen_news, lease, now=now)
 
     async def last_webhook_at(self, tenant_id: str, connection_id: UUID) -> datetime | None:
         """See ``PollStore.last_webhook_at``."""

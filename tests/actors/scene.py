@@ -109,6 +109,7 @@ class Hints:
     """What was hinted, where no tree runs."""
 
     connections: list[tuple[str, UUID]] = field(factory=list)
+    polls: list[tuple[str, UUID]] = field(factory=list)
     signals: list[str] = field(factory=list)
     receipts: list[str] = field(factory=list)
     incidents: list[str] = field(factory=list)
@@ -118,6 +119,7 @@ class Hints:
     def wake(self) -> Wake:
         return Wake(
             connection=lambda tenant, connection: self.connections.append((tenant, connection)),
+            polls=lambda tenant, connection: self.polls.append((tenant, connection)),
             signals=self.signals.append,
             receipts=self.receipts.append,
             incidents=self.incidents.append,

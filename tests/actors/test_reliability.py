@@ -212,6 +212,8 @@ async def test_rf_ia_01_a_provider_that_never_comes_back_ends_with_the_action_s_
 async def test_rf_ia_02_a_storm_of_429_is_obeyed_in_full(store_url, says):
     """RF-IA-02: nothing is sent before each Retry-After is over; counted, told of, and the action done in the end."""
     wish = timedelta(minutes=7)
+    # A date has no parts of a second.
+    least = wish - timedelta(seconds=1) if says is Says.DATE else wish
     async with a_hub(store_url, pace=PATIENT) as hub:
         scene, connection = hub.scene, await hub.active()
         first = comment(hub, connection)
@@ -226,7 +228,7 @@ async def test_rf_ia_02_a_storm_of_429_is_obeyed_in_full(store_url, says):
 
         assert [record.state for record in records] == [ActionState.DONE] * 2
         asked = [seen.at for seen in hub.github.seen[before:]]
-        assert all(later - earlier >= wish for earlier, later in pairwise(asked[:5]))
+        assert all(later - earlier >= least for earlier, later in pairwise(asked[:5]))
         assert comments(hub) == 2
         told = scene.ports.metrics.exposition(()).decode()
         assert 'rate_limited_total{provider="github",tenant="acme"} 4.0' in told

@@ -151,7 +151,7 @@ WRITES: dict[str, Callable[[Store, Lease], Awaitable[object]]] = {
     "postpone_poll": lambda store, lease: store.postpone_poll(
         lease, "issues", next_poll_at=NOW + DAY, reason="", failed=True, now=NOW
     ),
-    "seen_news": lambda store, lease: store.seen_news(lease, "issues", now=NOW),
+    "seen_news": lambda store, lease: store.seen_news(lease, now=NOW),
     "known_signals": lambda store, lease: store.known_signals(lease, ["s"]),
 }
 
@@ -267,12 +267,20 @@ async def test_a_cursor_is_set_by_hand_within_its_tenant(store: Store):
 
 
 async def test_news_that_no_webhook_brought_is_remembered(store: Store):
+    """The first since the last webhook counts: as long as none comes, it says for how long."""
     lease = await planned(store, "issues", "pulls")
 
-    await store.seen_news(lease, "issues", now=NOW)
+    await store.seen_news(lease, now=NOW)
+    await store.seen_news(lease, now=NOW + SECOND)
+    assert await news_of(store, lease) == [NOW, NOW]
+    await store.accept([delivery(lease, received_at=NOW + MINUTE)])
+    await store.seen_news(lease, now=NOW + DAY)
+    await store.seen_news(lease, now=NOW + 2 * DAY)
+    assert await news_of(store, lease) == [NOW + DAY, NOW + DAY]
 
-    issues, pulls = await store.cursors("acme", lease.connection_id)
-    assert (issues.last_news_at, pulls.last_news_at) == (NOW, None)
+
+async def news_of(store: Store, lease: Lease) -> list[object]:
+    return [each.last_news_at for each in await store.cursors("acme", lease.connection_id)]
 
 
 async def test_the_last_webhook_is_known_even_where_a_poll_was_faster(store: Store):
