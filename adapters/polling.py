@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from datetime import UTC, datetime, timedelta
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Annotated, Protocol, TypeAlias, runtime_checkable
 
-from attrs import field, frozen
+import msgspec
+from attrs import evolve, field, frozen
 
 from adapters.contract import Later, NeedsLogin, Refused, Request, Response
 
@@ -24,6 +25,24 @@ class Resource:
     fastest: timedelta = timedelta(minutes=1)
     slowest: timedelta = timedelta(hours=1)
     overlap: timedelta = timedelta(minutes=2)
+
+    def paced(self, seconds: int | None) -> Resource:
+        """The same, asked as often as the connection's settings say, and no oftener; None: they do not say."""
+        if seconds is None:
+            return self
+        every = timedelta(seconds=seconds)
+        return evolve(self, every=every, fastest=every, slowest=max(self.slowest, every))
+
+
+PollEvery: TypeAlias = Annotated[
+    int,
+    msgspec.Meta(
+        ge=30,
+        le=86_400,
+        description="Seconds between polls when there is news; seldomer when there is none.",
+    ),
+]
+"""The setting of a connection by which its ``Resource.paced`` is."""
 
 
 @frozen(kw_only=True)

@@ -57,9 +57,10 @@ def resources(settings: bytes) -> tuple[Resource, ...]:
     Raises:
         SettingsError: see ``read_settings``.
     """
+    said = read_settings(settings)
     return tuple(
-        Resource(name=f"{kind}:{name}", overlap=OVERLAP)
-        for name in read_settings(settings).repositories
+        Resource(name=f"{kind}:{name}", overlap=OVERLAP).paced(said.poll_every)
+        for name in said.repositories
         for kind in _LISTS
     )
 

@@ -1,4 +1,4 @@
-"""What a GitHub connection is told besides its credentials: where its webhooks are to be registered."""
+"""What a GitHub connection is told besides its credentials: where its webhooks are to be registered, what is polled."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import orjson
 from attrs import frozen
 
 from adapters.errors import SettingsError
+from adapters.polling import PollEvery
 from adapters.schema import ShapeError, read
 
 _MOST_REPOSITORIES = 100
@@ -35,10 +36,11 @@ Repositories: TypeAlias = Annotated[
 
 @frozen(kw_only=True)
 class GitHubSettings:
-    """Where webhooks are registered; with nothing named, they are made by hand."""
+    """Where webhooks are registered; with nothing named, they are made by hand. The repositories can be polled."""
 
     repositories: Repositories = ()
     organization: Organization | None = None
+    poll_every: PollEvery | None = None
 
     def __attrs_post_init__(self) -> None:
         """Refuse what would bring each event twice."""

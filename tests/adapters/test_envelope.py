@@ -129,6 +129,18 @@ def test_an_event_with_a_key_is_one_signal_whichever_way_it_was_found() -> None:
     assert signal_id(CONNECTION, "issue:7:opened", 0) != by_webhook.signal_id
 
 
+def test_a_signal_of_the_past_says_so_and_keeps_its_time() -> None:
+    signal = Signal(signal_type="pr_opened", occurred_at=NOW, payload=b"{}", event_key="pr:1")
+
+    now, past = (
+        envelope(signal, origin=evolve(ORIGIN, backfilled=told), index=0) for told in (False, True)
+    )
+
+    assert "backfilled" not in orjson.loads(now.payload)["provider_metadata"]
+    assert orjson.loads(past.payload)["provider_metadata"]["backfilled"] is True
+    assert (past.occurred_at, past.signal_id) == (NOW, now.signal_id)
+
+
 def test_an_envelope_without_a_resource_has_none_on_the_wire() -> None:
     bare = envelope(
         Signal(signal_type="other", occurred_at=NOW, payload=b"{}"), origin=ORIGIN, index=0

@@ -17,7 +17,7 @@ from adapters.faults import failing, rate_limited, revoked
 from adapters.github import ADAPTER
 from adapters.github.cursors import OVERLAP, Cursor, cursor_from, written
 from adapters.github.simulator import secondary_limit
-from adapters.polling import CursorLost, Item, Page, PollOutcome, Polls, Span
+from adapters.polling import CursorLost, Item, Page, PollOutcome, Polls, Resource, Span
 from tests.adapters.hub import KINDS, NOW, REPOSITORY, Hub, pages_of
 from tests.adapters.polled import Reader
 from tests.fakes.plans import carry
@@ -590,6 +590,31 @@ def test_an_unreadable_repository_stops_no_backfill_for_good() -> None:
     plan = ADAPTER.backfill(f"issues:{REPOSITORY}", span, None)
 
     assert isinstance(carry(plan, lambda _: Response(status=503)), Later)
+
+
+def test_a_connection_may_be_polled_at_its_own_pace() -> None:
+    settings = {"repositories": ["acme/rocket"], "poll_every": 7200}
+
+    paced = ADAPTER.resources(orjson.dumps(settings))
+
+    assert {(one.every, one.fastest, one.slowest) for one in paced} == {(timedelta(hours=2),) * 3}
+    for wrong in (29, 86_401, "60", 60.5):
+        with pytest.raises(SettingsError) as caught:
+            ADAPTER.resources(orjson.dumps({**settings, "poll_every": wrong}))
+        assert caught.value.field == "settings.poll_every"
+
+
+def test_a_pace_bounds_how_often_and_not_how_seldom() -> None:
+    usual = Resource(name="issues")
+
+    paced = usual.paced(30)
+
+    assert (paced.every, paced.fastest, paced.slowest) == (
+        timedelta(seconds=30),
+        timedelta(seconds=30),
+        usual.slowest,
+    )
+    assert usual.paced(None) == usual
 
 
 def test_there_are_no_other_resources() -> None:
