@@ -15,8 +15,10 @@ import trio
 from adapters.contract import Secret
 from http_edge import demo, dev, node
 from http_edge.commands.actions import actions
+from http_edge.commands.backfills import backfill
 from http_edge.commands.connection_verbs import VERBS
 from http_edge.commands.connections import connections
+from http_edge.commands.cursors import cursors
 from http_edge.commands.providers import providers
 from http_edge.commands.receipts import receipts
 from http_edge.commands.running import USAGE, leaves, node_environment, run, settings_from
@@ -43,7 +45,7 @@ def main(context: click.Context) -> None:
     context.obj = os.environ
 
 
-for _group in (providers, connections, actions, receipts):
+for _group in (providers, connections, actions, backfill, cursors, receipts):
     main.add_command(_group)
 for _verb in VERBS:
     connections.add_command(_verb)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -33,7 +34,7 @@ from http_edge.management import owned
 from http_edge.queries import ActionQuery
 from http_edge.route import Asked, id_in
 from persistence.changes import ActionFilter
-from persistence.errors import ConflictError
+from persistence.errors import ChangedError, ConflictError, MissingError, StaleError
 from persistence.records import (
     ActionRecord,
     ActionState,
@@ -44,6 +45,7 @@ from persistence.records import (
 
 LONGEST_WAIT = timedelta(seconds=60)
 _WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*([0-9]{1,6})\s*(?:$|[,;])", re.IGNORECASE)
+_KNOWN_FOR = timedelta(minutes=5)
 _LOOK_EVERY_S = 1.0
 """Another node may end the action; its announcement does not reach this one."""
 
@@ -59,12 +61,7 @@ async def execute(caller: Caller, asked: Asked, edge: Edge) -> Response:
     """
     body: ActionBody = asked.body
     ports = edge.ports
-    connection = await _usable(caller, body, ports)
-    action = _checked(body, connection, edge)
-    if connection.state is ConnectionState.ACTIVE:
-        record, fresh = await ports.store.enqueue(action)
-    else:
-        record, fresh = await _known(action, connection, ports), False
+    record, fresh = await _stored(caller, body, edge)
     if fresh:
         ports.wake.connection(record.tenant_id, record.connection_id)
     wait = waiting_time(asked.request.header("prefer"))
@@ -154,9 +151,27 @@ def waiting_time(prefer: str | None) -> timedelta:
     return min(asked, LONGEST_WAIT)
 
 
-async def _usable(caller: Caller, body: ActionBody, ports: Ports) -> ConnectionRecord:
+async def _stored(caller: Caller, body: ActionBody, edge: Edge) -> tuple[ActionRecord, bool]:
+    """The action in the queue, and whether it is new.
+
+    A connection that was read before need not be read again: the store takes nothing for one that has changed since.
+    """
     if body.tenant_id not in {None, caller.tenant_id}:
         raise NotFoundError("connection")
+    ports, place = edge.ports, (caller.tenant_id, id_in(body.connection_id, "connection"))
+    known = edge.known.get(place, now=ports.clock.now())
+    if known is not None and body.provider_id in {None, known.provider_id}:
+        with suppress(ChangedError, MissingError, StaleError):
+            return await ports.store.enqueue(_checked(body, known, edge), version=known.version)
+    connection = await _usable(caller, body, ports)
+    action = _checked(body, connection, edge)
+    if connection.state is not ConnectionState.ACTIVE:
+        return await _known(action, connection, ports), False
+    edge.known.keep(place, connection, until=ports.clock.now() + _KNOWN_FOR)
+    return await ports.store.enqueue(action)
+
+
+async def _usable(caller: Caller, body: ActionBody, ports: Ports) -> ConnectionRecord:
     connection = await owned(caller, id_in(body.connection_id, "connection"), ports)
     if body.provider_id not in {None, connection.provider_id}:
         raise InvalidError(
@@ -241,6 +256,8 @@ async def _wait_ended(record: ActionRecord, wait: timedelta, ports: Ports) -> Ac
     with trio.move_on_after(wait.total_seconds()):
         while latest.state is ActionState.QUEUED:
             with trio.move_on_after(_LOOK_EVERY_S):
-                await ports.announcements.wait_ended(record.action_id)
+                told = await ports.announcements.wait_ended(record.action_id)
+                if told is not None:
+                    return told
             latest = await ports.store.action(record.tenant_id, record.action_id) or latest
     return latest

@@ -39,6 +39,10 @@ Settings = Annotated[
     Meta(description="What the provider's `config_schema` asks for, and nothing else."),
 ]
 
+ResourceName = Annotated[
+    str, Meta(min_length=1, max_length=500, description="As the cursors name it.")
+]
+
 
 @frozen(kw_only=True)
 class TokenAuth:
@@ -164,6 +168,29 @@ class LoginBody:
     """``POST …/oauth/start``. ``return_to``: where the person's browser is sent when it is over."""
 
     return_to: Annotated[str, Meta(min_length=1, max_length=2_000)] | None = None
+
+
+@frozen(kw_only=True)
+class BackfillBody:
+    """``POST …/backfill``: what happened to ``resource`` from ``since`` on, before ``until``, or before now."""
+
+    resource: ResourceName
+    since: Annotated[datetime, Meta(tz=True)]
+    until: Annotated[datetime, Meta(tz=True)] | None = None
+
+
+@frozen(kw_only=True)
+class CursorResetBody:
+    """``POST …/cursors/reset``."""
+
+    resource: ResourceName
+
+
+@frozen(kw_only=True)
+class PollBody:
+    """``POST …/poll``; without a ``resource``, all of them."""
+
+    resource: ResourceName | None = None
 
 
 @frozen(kw_only=True)

@@ -38,6 +38,7 @@ CONNECTION_ROUTES: tuple[Route, ...] = (
         errors=(409, 422),
         keyed=True,
         tagged=True,
+        located=(201,),
     ),
     Route(
         method="GET",
@@ -161,5 +162,6 @@ CONNECTION_ROUTES: tuple[Route, ...] = (
         query=CallbackQuery,
         answers={200: ConnectionVerified, 303: None},
         errors=(400, 403, 404, 409, 412, 422, 503),
+        located=(303,),
     ),
 )

@@ -21,9 +21,9 @@ from rich.table import Table
 
 from http_edge import child, surroundings
 from http_edge.child import Child
-from http_edge.hubs import HastyGitHub, hub
+from http_edge.hubs import PAST, HastyGitHub, hub, hub_with_past
 from http_edge.node import new_id
-from http_edge.promises import actions, books, inbound, life, logins, power, trouble
+from http_edge.promises import actions, books, inbound, life, logins, polls, power, trouble
 from http_edge.promises.show import Show, Step
 from http_edge.simulators import Handle, serve_simulator
 from http_edge.stage import Stage
@@ -41,6 +41,7 @@ STEPS: tuple[tuple[str, Step], ...] = (
     ),
     ("Less than five minutes are left of the login's token", logins.renewed),
     ("A comment whose first answer is lost", power.lost_answer),
+    (f"A past of {PAST} issues is filled in", polls.begin),
     (f"kill -9 in the middle of {power.AROUND_KILL} webhooks and of a comment", power.killed),
     ("The login is taken back, and given again", logins.taken_back),
     ("The connection is suspended and resumed", life.suspended),
@@ -48,6 +49,7 @@ STEPS: tuple[tuple[str, Step], ...] = (
     ("An action whose effect nobody can know", actions.unsure),
     ("The connection that was logged in is deleted", life.deleted),
     ("The two GitHubs are well again", trouble.end),
+    ("The backfill goes on; webhooks get lost, and what they were about is found", polls.end),
     ("The books", books.accounting),
     ("The receipts", books.receipts),
 )
@@ -81,11 +83,13 @@ async def main() -> int:
 
 
 async def _cast(nursery: trio.Nursery, stage: Stage, node: Child, console: Console) -> Show:
-    """Three more tenants, each with a GitHub of its own."""
+    """Four more tenants, each with a GitHub of its own."""
     now, token = stage.clock.now(), stage.around.github_token
     hasty = HastyGitHub(github=hub(now=now), lives=logins.LIVES)
     failing, limited = hub(now=now, token=token), hub(now=now, token=token)
-    handles: tuple[Handle, ...] = (hasty.handle, failing.handle, limited.handle)
+    polled = hub_with_past(now=now, token=token)
+    hubs = (hasty, failing, limited, polled)
+    handles: tuple[Handle, ...] = tuple(each.handle for each in hubs)
     served: list[str] = [
         await nursery.start(partial(serve_simulator, each, clock=stage.clock)) for each in handles
     ]
@@ -98,13 +102,15 @@ async def _cast(nursery: trio.Nursery, stage: Stage, node: Child, console: Conso
             ids=stage.ids,
             tenant=tenant,
         )
-        for tenant, url in zip(("globex", "initech", "hooli"), served, strict=True)
+        for tenant, url in zip(("globex", "initech", "hooli", "umbrella"), served, strict=True)
     ]
+    others[3].capabilities = ("webhook", "outbound_actions", "polling")
     return Show(
         stage=stage,
         second=others[0],
         failing=others[1],
         limited=others[2],
+        polled=others[3],
         node=node,
         console=console,
     )

@@ -16,6 +16,8 @@ from http_edge.surroundings import ISSUE, PULL_REQUEST, REPOSITORY
 
 RENEWED_AHEAD = timedelta(minutes=5)
 """A node renews a token as soon as less than this is left of it."""
+PAST = 1_000
+"""So many issues a GitHub with a past has, one of each day."""
 _TITLES = {ISSUE: "The engine is cold", PULL_REQUEST: "Warm the engine"}
 
 
@@ -47,4 +49,14 @@ def hub(*, now: datetime, token: Secret | None = None) -> GitHub:
     for number, title in _TITLES.items():
         is_pr = number == PULL_REQUEST
         github.world.add_issue(repository, title=title, author="ada", now=now, is_pr=is_pr)
+    return github
+
+
+def hub_with_past(*, now: datetime, token: Secret) -> GitHub:
+    """A GitHub whose repository has an issue of each of the last days, the latest being yesterday's."""
+    github = GitHub(tokens=(Token(secret=token, scopes=("repo",)),))
+    repository = github.world.add_repository(REPOSITORY)
+    for ago in range(PAST, 0, -1):
+        at = now - timedelta(days=ago)
+        github.world.add_issue(repository, title=f"Of {at:%Y-%m-%d}", author="ada", now=at)
     return github

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, assert_never
 
 import orjson
@@ -14,7 +16,8 @@ from adapters.contract import Adapter, Secret
 from adapters.credentials import AppKey, ClientCredentials, Credentials, StaticToken
 from adapters.errors import SettingsError
 from adapters.oauth import OAuthClient
-from adapters.registry import OUTBOUND, WEBHOOK
+from adapters.polling import Polls
+from adapters.registry import OUTBOUND, POLLING, WEBHOOK
 from http_edge.addresses import check_reach, checked_base_url, checked_network
 from http_edge.bodies import (
     AppAuth,
@@ -32,8 +35,17 @@ from http_edge.errors import InvalidError
 from http_edge.reading import auth_of
 from persistence.records import ConnectionRecord
 
-CAPABILITIES = (WEBHOOK, OUTBOUND)
+CAPABILITIES = (WEBHOOK, OUTBOUND, POLLING)
 """What a connection can be for; what else a provider is capable of serves these."""
+
+_NEEDS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        WEBHOOK: ("webhook.secret", "receive webhooks"),
+        OUTBOUND: ("auth", "carry out actions"),
+        POLLING: ("auth", "poll"),
+    }
+)
+"""The field that each needs, and what for."""
 
 
 async def new_connection(body: ConnectionBody, adapter: Adapter, edge: Edge) -> NewConnection:
@@ -44,16 +56,17 @@ async def new_connection(body: ConnectionBody, adapter: Adapter, edge: Edge) -> 
     """
     credentials, client = _auth(body.auth, adapter, edge)
     webhook = body.webhook
+    held = _held(signs=_signs(body, adapter), asks=body.auth is not None)
+    capabilities = _capabilities(body.capabilities, adapter, held=held)
+    base_url = await _place(body, adapter, edge)
+    settings = _settings(body.settings, adapter)
+    _check_polled(capabilities, settings, adapter)
     return NewConnection(
         provider_id=adapter.manifest.provider_id,
         display_name=body.display_name,
-        base_url=await _place(body, adapter, edge),
-        capabilities=_capabilities(
-            body.capabilities,
-            adapter,
-            held={WEBHOOK: _signs(body, adapter), OUTBOUND: body.auth is not None},
-        ),
-        settings=_settings(body.settings, adapter),
+        base_url=base_url,
+        capabilities=capabilities,
+        settings=settings,
         tags=orjson.dumps(body.tags),
         network=_network(body.network),
         credentials=credentials,
@@ -77,18 +90,24 @@ async def edits(
     """
     if body == ConnectionEdits():
         raise InvalidError("nothing is to be changed")
-    held = {
-        WEBHOOK: signs,
-        OUTBOUND: connection.auth_ref is not None or OUTBOUND in connection.capabilities,
-    }
-    moved = body.base_url is not None or body.network is not None
+    wanted, moved = body.capabilities, body.base_url is not None or body.network is not None
+    # One whose person has yet to log in has no credentials, and is for what they are for.
+    asks = connection.auth_ref is not None or bool(
+        {OUTBOUND, POLLING} & {*connection.capabilities}
+    )
+    held = _held(signs=signs, asks=asks)
+    base_url = await _moved(body, connection, edge) if moved else None
+    capabilities = None if wanted is None else _capabilities(wanted, adapter, held=held)
+    settings = None if body.settings is None else _settings(body.settings, adapter)
+    if capabilities is not None or settings is not None:
+        _check_polled(
+            capabilities or connection.capabilities, settings or connection.settings, adapter
+        )
     return Edits(
         display_name=body.display_name,
-        base_url=await _moved(body, connection, edge) if moved else None,
-        capabilities=None
-        if body.capabilities is None
-        else _capabilities(body.capabilities, adapter, held=held),
-        settings=None if body.settings is None else _settings(body.settings, adapter),
+        base_url=base_url,
+        capabilities=capabilities,
+        settings=settings,
         tags=None if body.tags is None else orjson.dumps(body.tags),
         network=None if body.network is None else _network(body.network),
     )
@@ -179,20 +198,42 @@ def _secret(text: str) -> Secret:
     return Secret(value=text.encode())
 
 
+def _held(*, signs: bool, asks: bool) -> Mapping[str, bool]:
+    """Whether there is the secret that each capability needs."""
+    return {WEBHOOK: signs, OUTBOUND: asks, POLLING: asks}
+
+
 def _capabilities(
-    wanted: list[str] | None, adapter: Adapter, *, held: dict[str, bool]
+    wanted: list[str] | None, adapter: Adapter, *, held: Mapping[str, bool]
 ) -> tuple[str, ...]:
     """What the connection is for; each needs its secret."""
     able = [name for name in CAPABILITIES if name in registry.capabilities(adapter)]
-    named = [name for name in able if held[name]] if wanted is None else wanted
+    named = _usual(able, held) if wanted is None else wanted
     if not named or not set(named) <= set(able):
         choice = ", ".join(able)
         raise InvalidError(f"must be at least one of {choice}", field="capabilities", status=422)
-    if WEBHOOK in named and not held[WEBHOOK]:
-        raise InvalidError("is needed to receive webhooks", field="webhook.secret", status=422)
-    if OUTBOUND in named and not held[OUTBOUND]:
-        raise InvalidError("is needed to carry out actions", field="auth", status=422)
+    lacking = next((name for name in able if name in named and not held[name]), None)
+    if lacking is not None:
+        field, what = _NEEDS[lacking]
+        raise InvalidError(f"is needed to {what}", field=field, status=422)
     return tuple(name for name in able if name in named)
+
+
+def _usual(able: Sequence[str], held: Mapping[str, bool]) -> list[str]:
+    """What it is for where nothing is said: polling only where the provider sends nothing by itself."""
+    return [name for name in able if (WEBHOOK not in able if name == POLLING else held[name])]
+
+
+def _check_polled(capabilities: Sequence[str], settings: bytes, adapter: Adapter) -> None:
+    """Refuse to poll nothing.
+
+    Raises:
+        InvalidError, SettingsError: 422.
+    """
+    if POLLING not in capabilities or not isinstance(adapter, Polls):
+        return
+    if not adapter.resources(settings):
+        raise InvalidError("names nothing to poll", field="settings", status=422)
 
 
 def _settings(document: dict[str, Any], adapter: Adapter) -> bytes:

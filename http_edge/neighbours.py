@@ -33,6 +33,18 @@ class Neighbours:
         """Tell GitHub of people and applications; see ``simulator_controls``."""
         await self._told("POST", f"{self.around.github_url}/_sim/{what}", said)
 
+    async def happens(self, what: str, **said: object) -> None:
+        """Let something happen in the repository at GitHub (``issues``, ``comments`` ...); see ``simulator_history``."""
+        await self.tell_github(what, repository=REPOSITORY, **said)
+
+    async def outgoing(self) -> Sequence[Document]:
+        """The webhooks that GitHub is to send now, signed."""
+        return await self._rows(f"{self.around.github_url}/_sim/deliveries", "deliveries")
+
+    async def delivered(self, delivery_id: int, status: int) -> None:
+        """Tell GitHub how a webhook of it was answered; 0: nobody was there."""
+        await self.tell_github("deliveries", id=delivery_id, status=status)
+
     async def pm3(self, what: str) -> None:
         """Take PM-3 ``down``, or bring it ``up``."""
         await self._told("POST", f"{self.around.pm3_url}/_sim/{what}", {})

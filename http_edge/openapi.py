@@ -16,6 +16,7 @@ VERSION = "1.0.0"
 """Of the API; grows with what callers see."""
 
 _JSON = "application/json"
+_IDS = frozenset({"connection_id", "action_id", "backfill_id"})
 _RETRY = frozenset({409, 429, 503})
 _HEADER_TEXT = {"schema": {"type": "string"}}
 
@@ -120,9 +121,7 @@ def _security(route: Route) -> list[dict[str, list[str]]]:
 
 def _parameters(route: Route) -> Iterator[dict[str, Any]]:
     for name in route.names:
-        schema = (
-            {"type": "string", "format": "uuid"} if name.endswith("n_id") else {"type": "string"}
-        )
+        schema = {"type": "string", "format": "uuid"} if name in _IDS else {"type": "string"}
         yield {"name": name, "in": "path", "required": True, "schema": schema}
     asked = _schema(route.query)
     for name, schema in asked["properties"].items():
@@ -166,7 +165,7 @@ def _answer(route: Route, status: int) -> dict[str, Any]:
     headers: dict[str, Any] = {}
     if route.tagged:
         headers["ETag"] = {**_HEADER_TEXT, "description": "The version of the connection."}
-    if status in {201, 303}:
+    if status in route.located:
         headers["Location"] = _HEADER_TEXT
     if route.keyed:
         headers["Idempotent-Replayed"] = {**_HEADER_TEXT, "description": "An answer given again."}

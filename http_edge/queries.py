@@ -73,6 +73,13 @@ class ActionQuery:
 
 
 @frozen(kw_only=True)
+class BackfillQuery:
+    """How many of the newest backfills."""
+
+    limit: Limit = 50
+
+
+@frozen(kw_only=True)
 class CallbackQuery:
     """What an authorization server sends a person's browser back with, and maybe more (RFC 6749, 4.1.2)."""
 

@@ -92,7 +92,7 @@ class Route:
     ``path`` has ``{names}``. ``answers``: the type of each good answer (None: no body, or not JSON). ``errors``: the
     statuses beside those that follow from the rest. ``body``: what it takes; ``raw``: the function reads it itself.
     ``keyed``: an Idempotency-Key is honoured. ``versioned``: If-Match is. ``tagged``: good answers carry an ETag, and a
-    GET honours If-None-Match. ``prefers``: ``Prefer: wait`` is honoured.
+    GET honours If-None-Match. ``prefers``: ``Prefer: wait`` is honoured. ``located``: the answers that carry a Location.
     """
 
     method: str
@@ -109,6 +109,7 @@ class Route:
     versioned: bool = False
     tagged: bool = False
     prefers: bool = False
+    located: tuple[int, ...] = ()
     media: str = "application/json"
 
     @property

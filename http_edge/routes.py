@@ -20,6 +20,7 @@ from http_edge.events import SignalTaken
 from http_edge.front import from_quart
 from http_edge.health_views import HealthView, Live, Ready
 from http_edge.openapi import document
+from http_edge.poll_routes import POLL_ROUTES
 from http_edge.queries import ActionQuery, ProviderQuery
 from http_edge.route import Asked, Guarded, Open, Route
 from http_edge.views import (
@@ -84,6 +85,7 @@ _ACTIONS = (
         answers={200: ActionView, 202: ActionView},
         errors=(404, 409, 422),
         prefers=True,
+        located=(200, 202),
     ),
     Route(
         method="GET",
@@ -192,6 +194,7 @@ _HEALTH = (
 ROUTES: tuple[Route, ...] = (
     *_REGISTRY,
     *CONNECTION_ROUTES,
+    *POLL_ROUTES,
     *_WEBHOOKS,
     *_ACTIONS,
     *_SIGNALS,

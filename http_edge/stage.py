@@ -62,6 +62,8 @@ class Stage:
     tenant: str = "acme"
     connection_id: str = ""
     webhook_url: str = ""
+    capabilities: Sequence[str] | None = None
+    """What the connection is for; None: what it can be for without being asked."""
     sent: list[Sent] = field(factory=list)
     asked: list[str] = field(factory=list)
     """The ids of the actions that were asked for."""
@@ -104,6 +106,14 @@ class Stage:
         """Do something with the connection: verify, suspend, resume ..."""
         return await self.call("tenant_admin", "POST", f"{self._path}/{name}", {}, timeout=60)
 
+    async def ask(self, name: str, body: Document) -> Document:
+        """Have something done for the connection: ``backfill``, ``poll`` ..."""
+        return await self.call("tenant_admin", "POST", f"{self._path}/{name}", body)
+
+    async def read(self, name: str) -> Document:
+        """What there is below the connection: ``cursors``, ``backfills/...``."""
+        return await self.call("tenant_admin", "GET", f"{self._path}/{name}")
+
     async def delete(self) -> Document:
         """Delete the connection."""
         return await self.call("tenant_admin", "DELETE", self._path)
@@ -133,6 +143,13 @@ class Stage:
         sent = Sent(event_id=event_id, answered=answered)
         self.sent.append(sent)
         return sent
+
+    async def forward(self, outgoing: Document) -> Sent:
+        """Send what GitHub made and signed."""
+        headers = tuple(outgoing["headers"].items())
+        body = outgoing["body"].encode()
+        guid = dict(headers)["x-github-delivery"]
+        return await self.send(guid, Request(method="POST", url="/", headers=headers, body=body))
 
     async def send_many(
         self, number: int, *, told: Callable[[int], object] = lambda _: None
@@ -283,7 +300,7 @@ class Stage:
         return f"{CONNECTIONS}/{self.connection_id}"
 
     async def _create(self, auth: Document) -> None:
-        body = {
+        body: dict[str, Any] = {
             "provider_id": "github",
             "display_name": "rocket",
             "base_url": self.around.github_url,
@@ -291,6 +308,8 @@ class Stage:
             "auth": auth,
             "webhook": {"secret": WEBHOOK_SECRET.value.decode()},
         }
+        if self.capabilities is not None:
+            body["capabilities"] = self.capabilities
         created = await self.call("tenant_admin", "POST", CONNECTIONS, body)
         self.connection_id = created["connection_id"]
         self.webhook_url = created["webhook"]["url"]

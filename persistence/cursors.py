@@ -52,6 +52,10 @@ _SET = shared(
     """UPDATE polling_cursors SET cursor_position = $4, next_poll_at = $5, failures = 0, reason = NULL, updated_at = $5
     WHERE tenant_id = $1 AND connection_id = $2 AND resource = $3 RETURNING *"""
 )
+_POLL_NOW = shared(
+    """UPDATE polling_cursors SET next_poll_at = $4, updated_at = $4
+    WHERE tenant_id = $1 AND connection_id = $2 AND resource = ANY($3::text[]) AND next_poll_at > $4"""
+)
 _SEEN_NEWS = shared(
     """UPDATE polling_cursors SET last_news_at = $3, updated_at = $3
     WHERE tenant_id = $1 AND connection_id = $2 AND (last_news_at IS NULL OR last_news_at <= (
@@ -104,20 +108,21 @@ def keep(
     place = (lease.tenant_id, lease.connection_id)
     of_one_connection(place, items)
     yield from fence_active(lease)
+    fresh = inbox.accepted_of((yield from inbox.accept(inbox.accept_rows(items))), items)
+    turn = page if any(fresh) or page.nothing_new is None else page.nothing_new
     moved = yield query(
         _MOVE,
         *place,
         kept(page.resource),
         page.expected,
         page.cursor,
-        page.next_poll_at,
-        page.every.total_seconds(),
+        turn.next_poll_at,
+        turn.every.total_seconds(),
         now,
     )
     if not moved:
         raise ConflictError("the cursor is another by now")
-    fresh = yield from inbox.accept(inbox.accept_rows(items))
-    return inbox.accepted_of(fresh, items)
+    return fresh
 
 
 def postpone(
@@ -143,6 +148,11 @@ def set_by_hand(
     if not rows:
         raise MissingError("no such cursor")
     return cursor_of(rows[0])
+
+
+def poll_now(place: Place, resources: Sequence[str], *, now: datetime) -> Query:
+    """See ``PollStore.poll_now``."""
+    return query(_POLL_NOW, *place, tuple(kept(each) for each in resources), now)
 
 
 def seen_news(lease: Lease, *, now: datetime) -> Transaction[None]:

@@ -88,6 +88,12 @@ class PollStore(Protocol):
         """
         ...
 
+    async def poll_now(
+        self, tenant_id: str, connection_id: UUID, resources: Sequence[str], *, now: datetime
+    ) -> None:
+        """Let these be due now, each where it is; one that is due already, or is not there, stays as it is."""
+        ...
+
     async def seen_news(self, lease: Lease, *, now: datetime) -> None:
         """A poll found what no webhook had brought; the first time since the last webhook is kept, with every cursor.
 

@@ -60,6 +60,12 @@ def _key(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str
     return value or str(new_id())
 
 
+key_option = click.option(
+    "--idempotency-key", "key", callback=_key, help="one is made if not given"
+)
+"""Of commands that make something: the same again under it is asked for once."""
+
+
 def _split(value: str) -> tuple[str, str]:
     name, equals, rest = value.partition("=")
     if not (name and equals):
@@ -131,7 +137,7 @@ def health(session: Session, connection_id: UUID) -> None:
     help="certificates (PEM) that the provider is checked with",
 )
 @click.option("--proxy", help="all calls to the provider go through it")
-@click.option("--idempotency-key", "key", callback=_key, help="one is made if not given")
+@key_option
 @with_credentials
 @asking
 def create(

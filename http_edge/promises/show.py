@@ -27,18 +27,21 @@ class Check:
 
 @define(kw_only=True)
 class Show:
-    """One node with four tenants, each with a GitHub of its own.
+    """One node with five tenants, each with a GitHub of its own.
 
     ``stage`` has a token that a person made, ``second`` logs in by OAuth 2.0; the GitHub of ``failing`` is down for a
-    while, that of ``limited`` wants to be left alone.
+    while, that of ``limited`` wants to be left alone, that of ``polled`` has a past and does not tell all.
     """
 
     stage: Stage
     second: Stage
     failing: Stage
     limited: Stage
+    polled: Stage
     node: Child
     console: Console
+    backfill: str = ""
+    """The id of the backfill that the kill interrupts."""
     checks: list[Check] = field(factory=list)
 
     def check(self, name: str, held: bool, seen: str) -> None:

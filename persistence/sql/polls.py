@@ -81,6 +81,12 @@ class SqlPolls(Part):
         place = (tenant_id, connection_id)
         return await self._engine.run(cursors.set_by_hand, place, resource, cursor, now=now)
 
+    async def poll_now(
+        self, tenant_id: str, connection_id: UUID, resources: Sequence[str], *, now: datetime
+    ) -> None:
+        """See ``PollStore.poll_now``."""
+        await self._engine.ask(cursors.poll_now((tenant_id, connection_id), resources, now=now))
+
     async def seen_news(self, lease: Lease, *, now: datetime) -> None:
         """See ``PollStore.seen_news``."""
         await self._engine.run(cursors.seen_news, lease, now=now)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from tests.http_edge.polled import Shelf, shelf_beside
 from tests.http_edge.scene import Opened, Scene, neighbours, running
 
 
@@ -21,3 +22,10 @@ async def scene(opened: Opened) -> AsyncIterator[Scene]:
     """A node among its neighbours."""
     async with running(opened, opened.settings()) as started:
         yield started
+
+
+@pytest.fixture
+async def shelf(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Shelf]:
+    """A node beside a provider that can only be polled."""
+    async with shelf_beside(opened, monkeypatch) as standing:
+        yield standing

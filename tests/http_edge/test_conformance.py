@@ -28,6 +28,7 @@ from http_edge.openapi import document
 from http_edge.queries import NoQuery
 from http_edge.route import Guarded, Route
 from http_edge.routes import ROUTES
+from http_edge.surroundings import REPOSITORY
 from tests.http_edge.scene import CONNECTIONS, EXECUTE, Scene
 
 pytestmark = pytest.mark.thorough
@@ -54,12 +55,18 @@ bounded = settings(
 
 async def known(scene: Scene) -> dict[str, Any]:
     """What is there or may be, so that not every example ends at the door."""
-    connection = await scene.active()
+    connection = await scene.active(settings={"repositories": [REPOSITORY]})
     body = scene.action_body(connection, connection.connection_id)
     made = await scene.call("module", "POST", EXECUTE, body)
+    past = {"resource": f"issues:{REPOSITORY}", "since": "2026-01-01T00:00:00Z", "until": None}
+    path = f"{CONNECTIONS}/{connection.connection_id}/backfill"
+    filled = {**past, "resource": f"comments:{REPOSITORY}"}
+    begun = await scene.call("tenant_admin", "POST", path, filled)
     return {
         "connection_id": connection.connection_id,
         "action_id": made.json()["action_id"],
+        "backfill_id": begun.json()["backfill_id"],
+        **past,
         "provider_id": "github",
         "base_url": scene.around.github_url,
         "auth": {"token": scene.around.github_token.value.decode()},

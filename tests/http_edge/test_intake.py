@@ -11,13 +11,14 @@ from attrs import evolve
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from actors.orders import NewConnection, Rotation
+from actors.orders import Edits, NewConnection, Rotation
 from adapters.contract import Adapter, Secret
 from adapters.credentials import AppKey, ClientCredentials, StaticToken
-from adapters.errors import CredentialsError
+from adapters.errors import CredentialsError, SettingsError
 from adapters.github import GitHub
 from adapters.manifest import AuthMethod
 from adapters.oauth import OAuthClient
+from adapters.polling import Resource
 from http_edge import intake
 from http_edge.bodies import ConnectionBody, ConnectionEdits, RotationBody
 from http_edge.edge import Edge
@@ -26,6 +27,7 @@ from http_edge.reading import shaped
 from persistence.records import ConnectionRecord, ConnectionState
 from tests.actors.platform.world import EPOCH
 from tests.fakes.adapters import ScriptedAdapter
+from tests.fakes.ledgerbook import LEDGERBOOK, LedgerbookAdapter
 from tests.http_edge.scene import CONNECTIONS, Opened, Scene, error_of, running
 
 
@@ -33,6 +35,14 @@ def by_hand() -> Adapter:
     """An adapter that takes every kind of credentials, and whose webhooks are not made by an API."""
     manifest = ScriptedAdapter().manifest
     return ScriptedAdapter(manifest=evolve(manifest, auth_methods=tuple(AuthMethod)))
+
+
+class Blank(LedgerbookAdapter):
+    """A book with nothing in it that could be polled."""
+
+    def resources(self, settings: bytes) -> tuple[Resource, ...]:
+        """See ``Polls.resources``."""
+        return ()
 
 
 def edge(**clients: OAuthClient) -> Edge:
@@ -171,6 +181,86 @@ async def test_a_capability_is_not_added_without_its_secret() -> None:
     assert able.capabilities == ("webhook",)
     with pytest.raises(InvalidError, match=r"webhook\.secret"):
         await intake.edits(edits, connection(), by_hand(), edge(), signs=False)
+
+
+REPOSITORIES = {"repositories": ["acme/rocket"]}
+TOKEN = {"token": "t"}
+
+
+async def test_polling_is_asked_for_where_the_provider_sends_webhooks() -> None:
+    usual = await made(GitHub(), auth=TOKEN, settings=REPOSITORIES)
+    asked = await made(
+        GitHub(), auth=TOKEN, settings=REPOSITORIES, capabilities=["polling", "outbound_actions"]
+    )
+
+    assert usual.capabilities == ("outbound_actions",)
+    assert asked.capabilities == ("outbound_actions", "polling")
+
+
+async def test_a_provider_that_sends_nothing_is_polled_unless_it_is_said_otherwise() -> None:
+    assert (await made(LEDGERBOOK, auth=TOKEN)).capabilities == ("polling",)
+    with pytest.raises(InvalidError, match="auth: is needed to poll"):
+        await made(LEDGERBOOK)
+    with pytest.raises(InvalidError, match="capabilities: must be at least one of polling"):
+        await made(LEDGERBOOK, auth=TOKEN, capabilities=["outbound_actions"])
+
+
+@pytest.mark.parametrize(
+    ("adapter", "fields", "wrong"),
+    [
+        (GitHub(), {"settings": REPOSITORIES}, "auth: is needed to poll"),
+        (GitHub(), {"auth": TOKEN}, "settings: names nothing to poll"),
+        (GitHub(), {"auth": TOKEN, "settings": {"organization": "acme"}}, "names nothing to poll"),
+        (Blank(), {"auth": TOKEN}, "settings: names nothing to poll"),
+        (by_hand(), {"auth": TOKEN}, "capabilities: must be at least one of"),
+    ],
+)
+async def test_what_can_not_be_polled_is_not_asked_to_be(
+    adapter: Adapter, fields: dict[str, Any], wrong: str
+) -> None:
+    with pytest.raises(InvalidError, match=wrong) as refused:
+        await made(adapter, capabilities=["polling"], **fields)
+
+    assert refused.value.status == 422
+
+
+async def edited(known: ConnectionRecord, **fields: Any) -> Edits:
+    return await intake.edits(
+        shaped(fields, ConnectionEdits), known, GitHub(), edge(), signs=False
+    )
+
+
+async def test_polling_is_added_only_to_what_can_be_polled() -> None:
+    settings = b'{"repositories":["acme/rocket"]}'
+    able = connection(auth_ref=UUID(int=2), settings=settings)
+    bare = connection(auth_ref=UUID(int=2))
+
+    added = await edited(able, capabilities=["polling"])
+    both = await edited(bare, capabilities=["polling"], settings=REPOSITORIES)
+
+    assert added.capabilities == both.capabilities == ("polling",)
+    with pytest.raises(InvalidError, match="auth: is needed to poll"):
+        await edited(connection(settings=settings), capabilities=["polling"])
+    with pytest.raises(InvalidError, match="settings: names nothing to poll"):
+        await edited(bare, capabilities=["polling"])
+    with pytest.raises(SettingsError):
+        await edited(connection(auth_ref=UUID(int=2), settings=b"{"), capabilities=["polling"])
+
+
+async def test_what_is_polled_keeps_something_to_poll() -> None:
+    """A change of settings is held to what the connection is for."""
+    polled = connection(capabilities=("polling",), settings=b'{"repositories":["acme/rocket"]}')
+
+    moved = await edited(polled, settings={"repositories": ["acme/shop"]})
+    no_more = await edited(
+        polled, settings={"organization": "acme"}, capabilities=["outbound_actions"]
+    )
+
+    assert moved.settings == b'{"repositories":["acme/shop"]}'
+    assert no_more.capabilities == ("outbound_actions",)
+    for settings in ({}, {"organization": "acme"}):
+        with pytest.raises(InvalidError, match="settings: names nothing to poll"):
+            await edited(polled, settings=settings)
 
 
 async def test_an_apps_connection_is_made_over_the_api_and_a_bad_key_is_422(scene: Scene) -> None:

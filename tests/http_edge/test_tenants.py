@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
-from uuid import uuid4
+from datetime import timedelta
+from typing import Any, cast
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -13,9 +14,12 @@ from attrs import frozen
 from http_edge.auth import PERMISSIONS
 from http_edge.bodies import (
     ActionBody,
+    BackfillBody,
     ConnectionBody,
     ConnectionEdits,
+    CursorResetBody,
     LoginBody,
+    PollBody,
     ReasonBody,
     ResolutionBody,
     RotationBody,
@@ -23,6 +27,8 @@ from http_edge.bodies import (
 )
 from http_edge.route import Guarded, Route
 from http_edge.routes import ROUTES
+from persistence.polls import NewBackfill
+from persistence.store import Store
 from tests.http_edge.scene import (
     CONNECTIONS,
     EXECUTE,
@@ -55,9 +61,25 @@ async def things_of(scene: Scene, tenant: str) -> Things:
         ids={
             "connection_id": connection.connection_id,
             "action_id": made.json()["action_id"],
+            "backfill_id": str(await backfill_of(scene, connection)),
             "provider_id": "github",
         },
     )
+
+
+async def backfill_of(scene: Scene, connection: Connected) -> UUID:
+    """A backfill that waits for its time."""
+    now = scene.clock.now()
+    new = NewBackfill(
+        backfill_id=uuid4(),
+        tenant_id=connection.tenant_id,
+        connection_id=UUID(connection.connection_id),
+        resource="issues:acme/rocket",
+        since=now - timedelta(days=1),
+        until=now,
+        created_at=now + timedelta(days=1),
+    )
+    return (await cast("Store", scene.store).begin_backfill(new)).backfill_id
 
 
 def bodies(scene: Scene, connection: Connected) -> dict[type | None, Any]:
@@ -70,6 +92,9 @@ def bodies(scene: Scene, connection: Connected) -> dict[type | None, Any]:
         LoginBody: {},
         ActionBody: scene.action_body(connection, "mine"),
         SignalBody: scene.envelope(connection, tenant_id="acme"),
+        BackfillBody: {"resource": "issues:acme/rocket", "since": "2026-01-01T00:00:00Z"},
+        CursorResetBody: {"resource": "issues:acme/rocket"},
+        PollBody: {},
         ReasonBody: {"reason": "not mine"},
         ResolutionBody: {"status": "done", "reason": "not mine"},
     }
@@ -96,7 +121,12 @@ async def test_sec_ia_02_another_tenants_ids_lead_nowhere(scene: Scene, route: R
             tenant_id="acme",
             secret=theirs.connection.secret,
         ),
-        ids={"connection_id": str(uuid4()), "action_id": str(uuid4()), "provider_id": "gopher"},
+        ids={
+            "connection_id": str(uuid4()),
+            "action_id": str(uuid4()),
+            "backfill_id": str(uuid4()),
+            "provider_id": "gopher",
+        },
     )
     before = await everything_of(scene, theirs)
 
@@ -106,6 +136,7 @@ async def test_sec_ia_02_another_tenants_ids_lead_nowhere(scene: Scene, route: R
     told = swapped.text + str(swapped.headers)
     assert OTHERS not in told
     assert theirs.ids["action_id"] not in told
+    assert theirs.ids["backfill_id"] not in told
     if {"connection_id", "action_id"} & set(route.names) or route.body is ActionBody:
         assert swapped.status_code == 404
         assert beyond_the_moment(swapped) == beyond_the_moment(missing)
@@ -118,7 +149,8 @@ async def test_sec_ia_02_another_tenants_ids_lead_nowhere(scene: Scene, route: R
 async def everything_of(scene: Scene, theirs: Things) -> list[Any]:
     """What the other tenant sees of its own things."""
     shown = []
-    for path in (CONNECTIONS, f"{CONNECTIONS}/{theirs.connection.connection_id}"):
+    one = f"{CONNECTIONS}/{theirs.connection.connection_id}"
+    for path in (CONNECTIONS, one, f"{one}/backfills"):
         answer = await scene.call("tenant_admin", "GET", path, tenant=OTHERS)
         assert answer.status_code == 200
         shown.append((answer.json(), answer.headers.get("etag")))

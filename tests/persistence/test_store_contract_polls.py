@@ -266,6 +266,21 @@ async def test_a_cursor_is_set_by_hand_within_its_tenant(store: Store):
     assert (await store.set_cursor(*place, None, now=NOW)).cursor is None
 
 
+async def test_what_is_to_be_polled_now_is_due_where_it_is(store: Store):
+    lease = await planned(store, "issues", "pulls")
+    place = ("acme", lease.connection_id)
+    await store.keep_page(lease, page(None, b"1"), [], now=NOW)
+
+    await store.poll_now(*place, ["issues", "stars"], now=NOW + SECOND)
+    await store.poll_now("globex", lease.connection_id, ["pulls"], now=NOW + SECOND)
+
+    issues, pulls = await store.cursors(*place)
+    assert (issues.cursor, issues.next_poll_at) == (b"1", NOW + SECOND)
+    assert pulls.next_poll_at == NOW
+    await store.poll_now(*place, ["pulls"], now=NOW + SECOND)
+    assert (await store.cursors(*place))[1].next_poll_at == NOW
+
+
 async def test_news_that_no_webhook_brought_is_remembered(store: Store):
     """The first since the last webhook counts: as long as none comes, it says for how long."""
     lease = await planned(store, "issues", "pulls")
