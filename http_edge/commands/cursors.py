@@ -6,7 +6,7 @@ from uuid import UUID
 
 import click
 
-from http_edge.commands.api import Call
+from http_edge.commands.api import Answer, Call
 from http_edge.commands.connections import PATH
 from http_edge.commands.session import Session, asking
 from http_edge.commands.showing import show_table, stdout
@@ -35,10 +35,18 @@ def cursors() -> None:
 def show(session: Session, connection_id: UUID) -> None:
     """Show them; the cursors themselves stand in the JSON."""
     answer = session.api.ask(Call(method="GET", path=f"{PATH}/{connection_id}/cursors"))
-    if session.as_json:
-        click.echo(answer.body)
-    else:
-        show_table(stdout(), _COLUMNS, answer.document["cursors"])
+    _tell(session, answer)
+
+
+@cursors.command()
+@click.argument("connection_id", type=click.UUID)
+@click.option("--resource", help="as `cursors show` names it; all of them if not given")
+@asking
+def poll(session: Session, connection_id: UUID, resource: str | None) -> None:
+    """Poll now, each from where it is, without waiting for its time."""
+    path = f"{PATH}/{connection_id}/poll"
+    body = {} if resource is None else {"resource": resource}
+    _tell(session, session.api.ask(Call(method="POST", path=path, body=body, key=str(new_id()))))
 
 
 @cursors.command()
@@ -55,6 +63,13 @@ def reset(session: Session, connection_id: UUID, resource: str, *, yes: bool) ->
         method="POST", path=f"{path}/reset", body={"resource": resource}, key=str(new_id())
     )
     session.show(session.api.ask(call))
+
+
+def _tell(session: Session, answer: Answer) -> None:
+    if session.as_json:
+        click.echo(answer.body)
+    else:
+        show_table(stdout(), _COLUMNS, answer.document["cursors"])
 
 
 def _confirm(session: Session, path: str, resource: str) -> None:

@@ -295,7 +295,7 @@ async def test_what_was_sent_for_an_action_is_shown_without_its_bodies(scene: Sc
 
     (exchange,) = shown.json()["exchanges"]
     assert set(exchange) == {"step", "digest", "state", "sent_at", "status"}
-    assert (exchange["step"], exchange["state"], exchange["status"]) == (0, "intended", None)
+    assert (exchange["step"], exchange["state"], exchange["status"]) == (0, "taken", 201)
     assert len(exchange["digest"]) == 64
     assert shown.json()["ended_at"] is not None
     assert "Comment shown" not in shown.text

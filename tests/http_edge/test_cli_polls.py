@@ -184,6 +184,7 @@ def test_a_forecast_is_told_where_there_is_one() -> None:
         ("backfill", "list", ONE, "--limit", "201"),
         ("cursors", "reset", ONE),
         ("cursors", "show"),
+        ("cursors", "poll"),
     ],
 )
 def test_a_wrong_call_is_explained(arguments: tuple[str, ...]) -> None:
@@ -205,6 +206,23 @@ async def test_cursors_are_shown(shelf: Shelf) -> None:
     assert heading.split()[:3] == ["resource", "last", "polled"]
     assert row.split()[:2] == [RESOURCE, exact["cursors"][0]["last_polled_at"]]
     assert set(exact["cursors"][0]["cursor"]) == {"since", "token"}
+
+
+async def test_what_is_polled_at_once_is_polled_from_where_it_is(shelf: Shelf) -> None:
+    connection = await shelf.active()
+    await shelf.until_polled(connection)
+    (before,) = (await shelf.call("GET", f"{connection.connection_id}/cursors")).json()["cursors"]
+    command = ("cursors", "poll", connection.connection_id)
+
+    table = await cli(shelf.scene, *command)
+    named = done(await cli(shelf.scene, *command, "--resource", RESOURCE, "--json"))
+    unknown = await cli(shelf.scene, *command, "--resource", "pages")
+
+    assert table.stdout.splitlines()[1].split()[0] == RESOURCE
+    (now,) = named["cursors"]
+    assert now["next_poll_at"] < before["next_poll_at"]
+    assert now["cursor"]["since"] >= before["cursor"]["since"]
+    assert (unknown.exit_code, unknown.stdout) == (1, "")
 
 
 async def test_a_reset_asks_first_and_takes_nothing_but_yes(shelf: Shelf) -> None:
