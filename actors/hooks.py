@@ -26,13 +26,15 @@ class Remembered:
     """What the provider was last brought to.
 
     ``secret`` names the signing secret it was told; None: not known, or a later try did not end well. ``settings``: all
-    that it may still have a webhook for. ``open``: the connection has an endpoint that takes webhooks.
+    that it may still have a webhook for. ``open``: the connection has an endpoint that takes webhooks. ``made``: the
+    webhooks that there were at the end of the last try that ended well, a JSON array.
     """
 
     registration_id: UUID
     open: bool
     secret: str | None
     settings: tuple[bytes, ...]
+    made: bytes | None = None
 
 
 @frozen(kw_only=True)
@@ -57,6 +59,7 @@ async def remembered(connection: ConnectionRecord, ports: Ports) -> Remembered |
         open=any(each.open for each in known),
         secret=document.get("secret"),
         settings=tuple(orjson.dumps(each) for each in document.get("settings", ())),
+        made=orjson.dumps(document["hooks"]) if "hooks" in document else None,
     )
 
 
@@ -108,6 +111,8 @@ async def keep(
     else:
         former = [orjson.loads(each) for each in ordered.wanted.former_settings]
         document = {"error": outcome.reason, "settings": [*former, here]}
+        if known.made is not None:
+            document["hooks"] = orjson.Fragment(known.made)
     await ports.store.keep_hooks(
         connection.tenant_id,
         known.registration_id,

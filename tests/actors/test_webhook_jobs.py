@@ -337,7 +337,20 @@ async def test_only_so_many_former_settings_are_remembered(sqlite_url, monkeypat
 
         known = await hub.hooked(connection)
         assert known["settings"] == [{"repositories": [f"acme/r{n}"]} for n in (2, 3, 4)]
-        assert REPOSITORY not in str(known)
+        assert REPOSITORY not in str(known["settings"])
+
+
+async def test_a_try_that_fails_forgets_none_of_the_webhooks_that_there_are(sqlite_url):
+    async with a_hub(sqlite_url) as hub:
+        connection = await hub.active()
+        await asking.ask(hub.connections.ports, connection, Task.SUBSCRIBE)
+        before = await hub.hooked(connection)
+        hub.github.plan(failing(403, times=9, path=HOOKS))
+
+        await asking.ask(hub.connections.ports, connection, Task.SUBSCRIBE)
+
+        known = await hub.hooked(connection, lambda known: "error" in known)
+        assert known["hooks"] == before["hooks"] != []
 
 
 def asks(scene: Scene) -> Ports:
