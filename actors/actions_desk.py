@@ -108,7 +108,7 @@ class ActionsDesk:
             by=by,
         )
         ports.wake.receipts(record.tenant_id)
-        ports.announcements.announce(record.action_id)
+        ports.announcements.announce(record)
 
 
 def _outcome(resolution: Resolution) -> Done | Refused:

@@ -16,7 +16,7 @@ from actors.reading import (
     report,
     unstuck,
 )
-from adapters.contract import Later, Refused
+from adapters.contract import Later, NeedsLogin, Refused
 from adapters.polling import CursorLost, Page, Polls, Span
 from persistence.polls import BackfillPage, BackfillRecord, BackfillState
 
@@ -73,18 +73,12 @@ class Backfiller:
         match found:
             case Page():
                 await self._keep(record, unstuck(found, record.cursor))
-            case CursorLost(cursor=cursor, since=since):
-                self._holding.log.warning(
-                    "backfill.gap", backfill=str(record.backfill_id), since=since.isoformat()
-                )
-                await self._keep(record, Page(items=(), cursor=cursor, more=True))
-            case Waiting(until=until, reason=reason):
-                await self._postpone(record, until, reason)
+            case CursorLost():
+                await self._begin_again(record, found)
             case Refused(reason=reason):
                 await self._fail(record, reason)
-            case _:
-                wish = found.retry_after if isinstance(found, Later) else None
-                await self._postpone(record, self._again_at(wish), found.reason)
+            case Waiting() | Later() | NeedsLogin():
+                await self._postpone(record, self._again_at(found), found.reason)
         return found
 
     async def _asked(self, record: BackfillRecord) -> Found:
@@ -127,12 +121,30 @@ class Backfiller:
                 fresh=record.fresh + sum(fresh),
             )
 
-    def _again_at(self, wish: timedelta | None) -> datetime:
-        """A page that failed is read again after a minute or so, or when the provider says."""
-        jitter = self._holding.context.random.random()
-        return self._holding.ports.clock.now() + max(
-            _LOOK_AGAIN * (1 + 2 * jitter), wish or timedelta()
+    async def _begin_again(self, record: BackfillRecord, lost: CursorLost) -> None:
+        """Go on where the provider still can; what is read twice is known by then."""
+        if lost.cursor == record.cursor:
+            await self._fail(record, lost.reason)
+            return
+        self._holding.log.warning(
+            "backfill.gap",
+            backfill=str(record.backfill_id),
+            reason=lost.reason,
+            since=lost.since.isoformat(),
         )
+        await self._keep(record, Page(items=(), cursor=lost.cursor, more=True))
+
+    def _again_at(self, why: Waiting | Later | NeedsLogin) -> datetime:
+        """A page that failed is read again after a minute or so, or when the provider says."""
+        now = self._holding.ports.clock.now()
+        match why:
+            case Waiting(until=until):
+                return until
+            case Later(retry_after=wish):
+                jitter = self._holding.context.random.random()
+                return now + max(_LOOK_AGAIN * (1 + 2 * jitter), wish or timedelta())
+            case NeedsLogin():
+                return now  # nothing is read before a person came: then at once
 
     async def _postpone(self, record: BackfillRecord, at: datetime, reason: str) -> None:
         holding = self._holding

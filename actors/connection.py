@@ -69,8 +69,7 @@ class ConnectionActor(Actor):
         """Handle one message; a store that does not answer means trying again later."""
         try:
             await self._handle(message)
-            # Neither says anything of deliveries: whoever stores one sends ``Work``.
-            await self._work(deliveries=not isinstance(message, ActionEnded | PollsDue))
+            await self._work(message)
             self._failures = 0
         except ChangedError:
             await self._changed()
@@ -114,12 +113,9 @@ class ConnectionActor(Actor):
                 self._backfiller.ended(about)
         if ended.error is not None:
             raise ended.error
-        if isinstance(ended, ActionEnded):
-            self._ports.announcements.announce(ended.action_id)
-            self._ports.wake.receipts(self._holding.tenant_id)
         await self._login_refused(ended.login_refused)
 
-    async def _work(self, *, deliveries: bool) -> None:
+    async def _work(self, message: object) -> None:
         if self._context.stopping:
             # What is not begun stays in the store; what the provider asked for is remembered.
             if self._holding.taken:
@@ -132,15 +128,22 @@ class ConnectionActor(Actor):
         self._jobs.start()
         if not self._holding.active:
             self._holding.forget_token()
-        elif deliveries and await self._settler.settle():
+        # Neither says anything of deliveries: whoever stores one sends ``Work``.
+        elif not isinstance(message, ActionEnded | PollsDue) and await self._settler.settle():
             self._context.tell_self(Work())
-        look_at = await self._dispatcher.start()
-        if look_at is not None:
-            self._look_at(look_at)
+        await self._start_actions(message)
         if self._holding.active:
             await self._poller.start()
             await self._backfiller.start()
         await self._wellbeing.keep()
+
+    async def _start_actions(self, message: object) -> None:
+        if self._dispatcher.is_done_with(message):
+            await trio.lowlevel.checkpoint()
+            return
+        look_at = await self._dispatcher.start()
+        if look_at is not None:
+            self._look_at(look_at)
 
     async def _is_there(self) -> bool:
         """Whether there is a connection to work for, taken over and as fresh as need be.

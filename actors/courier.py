@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from types import MappingProxyType
 
 import trio
@@ -34,8 +34,16 @@ class Carry:
     """There may be something to bring; look."""
 
 
+@frozen
+class Rested:
+    """The courier has waited long enough."""
+
+
 class Courier(Actor):
-    """Keyed by tenant. Being refused or unanswered is a state (a timer), told once and once when it is over."""
+    """Keyed by tenant. Being refused or unanswered is a state (a timer), told once and once when it is over.
+
+    While it waits, hints are dropped: it looks when the time is over.
+    """
 
     name: str
 
@@ -44,7 +52,7 @@ class Courier(Actor):
         self.ports = ports
         self.log = ports.log.bind(tenant=key, courier=self.name)
         self._failures = 0
-        self._not_before: datetime | None = None
+        self._waits = False
 
     async def on_start(self, context: Context) -> None:
         """Remember the context; what waits is in the store."""
@@ -52,10 +60,11 @@ class Courier(Actor):
         self._context = context
 
     async def on_message(self, message: object) -> object:
-        """Bring one batch, unless it is too early after a failure."""
-        if self._not_before is not None and self.ports.clock.now() < self._not_before:
+        """Bring one batch, unless it is too early after a failure or the last one."""
+        if self._waits and not isinstance(message, Rested):
             await trio.lowlevel.checkpoint()
             return None
+        self._waits = False
         try:
             more = await self.carry()
         except (PlatformError, StoreUnavailableError) as error:
@@ -70,6 +79,11 @@ class Courier(Actor):
     async def carry(self) -> bool:
         """Bring one batch; True if there may be more."""
 
+    def wait(self, pause: timedelta) -> None:
+        """Bring nothing before so long; then look."""
+        self._waits = True
+        self._context.after(pause, Rested())
+
     def _failed(self, error: Exception) -> None:
         asked = error.retry_after if isinstance(error, PlatformUnavailableError) else None
         if self._failures == 0:
@@ -79,18 +93,19 @@ class Courier(Actor):
         delay = self.ports.pace.neighbour.delay(
             self._failures, jitter=self._context.random.random(), retry_after=asked
         )
-        self._not_before = self.ports.clock.now() + max(delay, timedelta(milliseconds=10))
-        self._context.after(self._not_before - self.ports.clock.now(), Carry())
+        self.wait(max(delay, timedelta(milliseconds=10)))
 
     def _recovered(self) -> None:
         if self._failures:
             self.log.info("courier.recovered", tries=self._failures)
         self._failures = 0
-        self._not_before = None
 
 
 class ReceiptCourier(Courier):
-    """Brings the receipts of one tenant to ERIS; a batch keeps its id and stamps across tries."""
+    """Brings the receipts of one tenant to ERIS; a batch keeps its id and stamps across tries.
+
+    After a batch that was not full it lets some come together: ERIS has about ten calls a second for all tenants.
+    """
 
     name = "receipts"
 
@@ -104,7 +119,10 @@ class ReceiptCourier(Courier):
             return False
         await ports.receipts.send(batch)
         await ports.store.settle_receipts(self.tenant_id, batch.batch_id)
-        return True
+        if len(batch.receipts) == most:
+            return True
+        self.wait(ports.pace.receipts_every)
+        return False
 
 
 class IncidentCourier(Courier):

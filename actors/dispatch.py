@@ -23,11 +23,16 @@ from persistence.records import ActionRecord
 
 @frozen
 class ActionEnded:
-    """A carried-out action reports back to its actor; ``login_refused`` says why a person must come."""
+    """A carried-out action reports back to its actor.
+
+    ``login_refused`` says why a person must come. ``last``: nothing else was queued when it ended; who asks for more
+    says so, so there is no need to look.
+    """
 
     action_id: UUID
     error: FencedError | ChangedError | StoreUnavailableError | None = None
     login_refused: str | None = None
+    last: bool = False
 
 
 class Dispatcher:
@@ -36,6 +41,8 @@ class Dispatcher:
     def __init__(self, holding: Holding) -> None:
         self._holding = holding
         self._running: dict[UUID, str] = {}
+        self._left = False
+        """Whether something that was due was not started: it waits for one that runs."""
 
     @property
     def running(self) -> int:
@@ -45,6 +52,10 @@ class Dispatcher:
     def ended(self, action_id: UUID) -> None:
         """An action runs no more."""
         self._running.pop(action_id, None)
+
+    def is_done_with(self, message: object) -> bool:
+        """Whether there is no use in looking: the last action in the queue ended, and nothing had waited for it."""
+        return isinstance(message, ActionEnded) and message.last and not self._left
 
     async def start(self) -> datetime | None:
         """Start what is due and has room; returns when to look again, if that is known.
@@ -56,13 +67,14 @@ class Dispatcher:
         waiting = holding.line.pressure.blocked(now) if holding.active else None
         can_send = holding.active and waiting is None
         room = holding.line.pressure.room(self._most()) - len(self._running)
+        self._left = True
         if room <= 0:
             return None  # the end of one that runs leads here again
-        due = await holding.ports.store.due_actions(
-            holding.lease, now=now, limit=room + len(self._running)
-        )
+        limit = room + len(self._running)
+        due = await holding.ports.store.due_actions(holding.lease, now=now, limit=limit)
         idle = [record for record in due if record.target_key not in set(self._running.values())]
         fresh = [record for record in idle if can_send or record.expires_at <= now]
+        self._left = len(fresh[:room]) < len(due) or len(due) == limit
         for record in fresh[:room]:
             self._running[record.action_id] = record.target_key
             holding.context.spawn(self._carry_out, record, name=f"action-{record.action_id}")
@@ -92,8 +104,9 @@ class Dispatcher:
         )
         ended = ActionEnded(record.action_id)
         try:
-            outcome = await carry_out(record, errand)
-            ended = ActionEnded(record.action_id, login_refused=_refusal(outcome, errand))
+            done = await carry_out(record, errand)
+            refusal = _refusal(done.ended, errand)
+            ended = ActionEnded(record.action_id, login_refused=refusal, last=done.last)
         except (FencedError, ChangedError, StoreUnavailableError) as error:
             ended = ActionEnded(record.action_id, error=error)
         except (ConflictError, MissingError) as error:

@@ -18,6 +18,7 @@ from actors.errors import MaybeSentError, NotSentError
 from actors.line import Admission, Ticket
 from actors.pressure import ACTIONS, Waiting
 from adapters.contract import (
+    Done,
     Later,
     NeedsLogin,
     Outcome,
@@ -66,6 +67,10 @@ class Journal(Protocol):
         self, entry: ExchangeRecord, state: ExchangeState, response: Response | None = None
     ) -> None:
         """Make durable what became of it."""
+        ...
+
+    def answered(self, entry: ExchangeRecord, state: ExchangeState, response: Response) -> None:
+        """Remember the answer that ends the action: it becomes durable with the end."""
         ...
 
 
@@ -256,9 +261,22 @@ async def _judged(
             return _doubted(reason, attempt.doubt, step)
         case Later() | NeedsLogin():
             await attempt.journal.resolve(entry, ExchangeState.VOID)
-        case _:
-            pass  # final: the journal ends with the action, in one transaction
+        case (
+            Done() | Refused() | Unsure()
+        ):  # final: the journal ends with the action, in one transaction
+            attempt.journal.answered(entry, _effect(step, response), response)
     return step
+
+
+def _effect(end: Done | Refused | Unsure, response: Response) -> ExchangeState:
+    """What the answer that ended an action says of its write."""
+    match end:
+        case Done():
+            return ExchangeState.TAKEN
+        case Refused() if 400 <= response.status < 500:
+            return ExchangeState.VOID
+        case _:
+            return ExchangeState.INTENDED
 
 
 def _doubted(reason: str, doubt: Doubt, later: Later | None = None) -> Outcome:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from uuid import UUID
 
 from attrs import evolve
@@ -27,6 +28,10 @@ class Holding:
         self.ports = ports
         self.context = context
         self.log = ports.log.bind(tenant=tenant_id, connection=str(connection_id))
+        self.unheard = False
+        """Polling has found what no webhook brought, and none has come since, as far as is known."""
+        self.unheard_at: datetime | None = None
+        """When the newest of it happened that this actor knows of."""
         self._lease: Lease | None = None
         self._connection: ConnectionRecord | None = None
         self._grants: Grants | None = None

@@ -23,7 +23,10 @@ from adapters.contract import (
     Response,
     Unsure,
 )
-from persistence.changes import NewIncident
+from persistence.changes import (
+    AnsweredWrite,
+    NewIncident,
+)
 from persistence.records import (
     ActionRecord,
     ActionState,
@@ -62,6 +65,8 @@ class StoreJournal:
         self._record = record
         self._entries = list(entries)
         self._errand = errand
+        self.answer: AnsweredWrite | None = None
+        """What ended the action, if the answer to a write did."""
 
     def entries(self) -> tuple[ExchangeRecord, ...]:
         """See ``drive.Journal.entries``."""
@@ -99,11 +104,25 @@ class StoreJournal:
         await self._errand.ports.store.resolve_exchange(self._errand.lease, resolved, state=state)
         self._entries[self._entries.index(entry)] = resolved
 
+    def answered(self, entry: ExchangeRecord, state: ExchangeState, response: Response) -> None:
+        """See ``drive.Journal.answered``."""
+        self.answer = AnsweredWrite(
+            exchange_id=entry.exchange_id, state=state, status=response.status
+        )
 
-async def carry_out(record: ActionRecord, errand: Errand) -> Ended:
+
+@frozen(kw_only=True)
+class CarriedOut:
+    """How a run ended. ``last``: the action ended, and nothing else of its connection was queued then."""
+
+    ended: Ended
+    last: bool = False
+
+
+async def carry_out(record: ActionRecord, errand: Errand) -> CarriedOut:
     """Run the action's plan once and record how it went: ended, or waiting in the queue again.
 
-    Returns how the run ended. ``NeedsLogin`` says so of the credentials, though the action itself may wait, in doubt.
+    ``NeedsLogin`` says so of the credentials, though the action itself may wait, in doubt.
 
     Raises:
         FencedError: another incarnation owns the connection; nothing more was sent or written.
@@ -112,7 +131,9 @@ async def carry_out(record: ActionRecord, errand: Errand) -> Ended:
         ConflictError, MissingError: it was cancelled before anything was sent.
     """
     ports = errand.ports
-    entries = await ports.store.exchanges(record.tenant_id, record.action_id)
+    entries: tuple[ExchangeRecord, ...] = ()
+    if record.begun:
+        entries = await ports.store.exchanges(record.tenant_id, record.action_id)
     journal = StoreJournal(record, entries, errand)
     started = ports.clock.now()
     if started < record.expires_at:
@@ -122,9 +143,10 @@ async def carry_out(record: ActionRecord, errand: Errand) -> Ended:
     outcome = _with_doubt(ended, journal)
     if isinstance(outcome, Later | Waiting):
         outcome = await _postponed(record, outcome, journal, errand)
+    last = False
     if not isinstance(outcome, Later | Waiting):
-        await _settle(record, outcome, errand, started)
-    return ended if isinstance(ended, NeedsLogin) else outcome
+        last = await _settle(record, outcome, journal, errand, started)
+    return CarriedOut(ended=ended if isinstance(ended, NeedsLogin) else outcome, last=last)
 
 
 def _with_doubt(ended: Ended, journal: StoreJournal) -> Ended:
@@ -225,13 +247,15 @@ def _ended_early(
 async def _settle(
     record: ActionRecord,
     outcome: Done | Refused | Unsure | NeedsLogin,
+    journal: StoreJournal,
     errand: Errand,
     started: datetime,
-) -> None:
+) -> bool:
+    """End the action, and tell of it; True if it was the last one in the queue."""
     ending = codec.ending(outcome)
     now = errand.ports.clock.now()
     incident = _incident(record, ending, errand.ports)
-    await errand.ports.store.settle_action(
+    settled = await errand.ports.store.settle_action(
         errand.lease,
         record.action_id,
         state=ending.state,
@@ -240,7 +264,10 @@ async def _settle(
         receipt=_receipt(record, ending, errand.ports),
         now=now,
         incident=incident,
+        answered=journal.answer,
     )
+    errand.ports.announcements.announce(settled.record)
+    errand.ports.wake.receipts(record.tenant_id)
     if incident is not None:
         errand.ports.wake.incidents(record.tenant_id)
     labels = (record.provider_id, record.tenant_id, ending.state.value)
@@ -258,6 +285,7 @@ async def _settle(
         reason=ending.reason,
         took_ms=round((now - started).total_seconds() * 1000, 1),
     )
+    return not settled.more
 
 
 def _incident(record: ActionRecord, ending: codec.Ending, ports: Ports) -> NewIncident | None:

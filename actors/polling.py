@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from functools import partial
-
-from attrs import evolve
 
 from actors.healing import Healer
 from actors.holding import Holding
@@ -21,16 +19,15 @@ from actors.reading import (
     report,
     unstuck,
 )
+from actors.rhythm import Rhythm
 from actors.silence import Silence
 from actors.streams import HEALING, streams_of
-from adapters.contract import Later, Refused
+from adapters.contract import Refused
 from adapters.errors import SettingsError
 from adapters.polling import CursorLost, Page, Polls, Resource
 from persistence.polls import CursorRecord, PolledPage
 
 _AT_ONCE = 2
-_FASTER, _SLOWER = 0.5, 1.5
-_SPREAD = 0.1
 _SHORT = 0.25
 """Of a limit with less than this share left, polling takes less."""
 
@@ -46,7 +43,7 @@ class Poller:
         self._healer = Healer(holding)
         self._silence = Silence(holding)
         self._running: set[object] = set()
-        self._streams: Mapping[str, Resource] = {}
+        self._streams: Mapping[str, Resource] | None = {}
         self._version: int | None = None
         self._due = False
 
@@ -68,18 +65,25 @@ class Poller:
         """
         holding = self._holding
         if self._version != holding.connection.version:
-            self._streams = self._found()
+            self._streams, self._version = self._found(), holding.connection.version
             self._due = self._due or bool(self._streams)
         if not self._due:
             return
-        place = (holding.tenant_id, holding.connection_id)
-        cursors = await holding.ports.store.cursors(*place)
-        if {cursor.resource for cursor in cursors} != self._streams.keys():
-            await self._plan()
-            cursors = await holding.ports.store.cursors(*place)
-        self._version, self._due = holding.connection.version, False
+        cursors = await self._planned()
         await self._silence.judge(cursors)
-        self._begin(cursors)
+        self._due = False
+        if not self._killed(cursors):
+            self._begin(cursors)
+
+    def _killed(self, cursors: Sequence[CursorRecord]) -> bool:
+        """Whether a page has just killed this actor, or its node: if the others are like it, they must not follow at once."""
+        now = self._holding.ports.clock.now()
+        return any(
+            cursor.reason == BEING_READ
+            and now < cursor.next_poll_at
+            and cursor.resource not in self._running
+            for cursor in cursors
+        )
 
     def _begin(self, cursors: Sequence[CursorRecord]) -> None:
         now = self._holding.ports.clock.now()
@@ -91,21 +95,35 @@ class Poller:
         due.sort(key=lambda cursor: cursor.next_poll_at)
         for cursor in due[: _AT_ONCE - len(self._running)]:
             self._running.add(cursor.resource)
-            read = partial(self._read, cursor)
+            stream = (self._streams or {}).get(cursor.resource) or Resource(name=cursor.resource)
+            read = partial(self._read, cursor, stream)
             self._holding.context.spawn(
                 report, self._holding, cursor.resource, read, name=f"poll-{cursor.resource}"
             )
 
-    def _found(self) -> Mapping[str, Resource]:
+    def _found(self) -> Mapping[str, Resource] | None:
+        """The connection's streams; None where its settings can not be read: then what is polled stays as it is."""
         holding = self._holding
         try:
             streams = streams_of(holding.connection, holding.adapter)
         except SettingsError as error:
             holding.log.warning("poll.settings_unreadable", reason=str(error))
-            return {}
+            return None
         return {stream.name: stream for stream in streams}
 
-    async def _plan(self) -> None:
+    async def _planned(self) -> tuple[CursorRecord, ...]:
+        """The cursors, those of the connection as it is."""
+        store = self._holding.ports.store
+        place = (self._holding.tenant_id, self._holding.connection_id)
+        cursors: tuple[CursorRecord, ...] = await store.cursors(*place)
+        known = {cursor.resource for cursor in cursors}
+        if self._streams is None or known == self._streams.keys():
+            return cursors
+        await self._plan(self._streams.values())
+        planned: tuple[CursorRecord, ...] = await store.cursors(*place)
+        return planned
+
+    async def _plan(self, streams: Iterable[Resource]) -> None:
         """New streams begin at once, which is where they begin to read; those that are no more are forgotten."""
         holding, now = self._holding, self._holding.ports.clock.now()
         first = [
@@ -121,13 +139,12 @@ class Poller:
                 last_polled_at=None,
                 last_news_at=None,
             )
-            for stream in self._streams.values()
+            for stream in streams
         ]
         await holding.ports.store.plan_polls(holding.lease, first, now=now)
 
-    async def _read(self, cursor: CursorRecord) -> Found:
+    async def _read(self, cursor: CursorRecord, stream: Resource) -> Found:
         holding = self._holding
-        stream = self._streams.get(cursor.resource) or Resource(name=cursor.resource)
         await self._postpone(cursor, holding.ports.clock.now() + BEGUN_FOR, BEING_READ)
         found = await self._asked(cursor)
         match found:
@@ -138,10 +155,16 @@ class Poller:
                     "poll.gap", resource=cursor.resource, reason=reason, since=since.isoformat()
                 )
                 holding.ports.metrics.errors.labels("poll_cursor_lost").inc()
-                await self._keep(cursor, stream, Page(items=(), cursor=again, more=True))
+                # At once, before more is forgotten; but not time after time.
+                page = Page(items=(), cursor=again, more=self._rested(cursor, stream))
+                await self._keep(cursor, stream, page)
             case _:
                 await self._hold_up(cursor, stream, found)
         return found
+
+    def _rested(self, cursor: CursorRecord, stream: Resource) -> bool:
+        last, now = cursor.last_polled_at, self._holding.ports.clock.now()
+        return last is None or now - last >= stream.fastest
 
     async def _asked(self, cursor: CursorRecord) -> Found:
         holding, adapter = self._holding, self._holding.adapter
@@ -156,16 +179,17 @@ class Poller:
         """Keep what the page has, and the cursor behind it with it; the rest of its way is any delivery's."""
         holding, now = self._holding, self._holding.ports.clock.now()
         items = tuple(delivery_of(item, holding, origin="poll") for item in page.items)
-        every = self._next_every(cursor.every, stream, news=bool(items))
-        again = now if page.more else now + max(self._spread(every), page.again_after or every * 0)
+        rhythm = self._rhythm(stream)
+        news = rhythm.after(page, cursor.every, news=True)
         fresh = await holding.ports.store.keep_page(
             holding.lease,
             PolledPage(
                 resource=cursor.resource,
                 expected=cursor.cursor,
                 cursor=page.cursor,
-                next_poll_at=again,
-                every=every,
+                next_poll_at=news.next_poll_at,
+                every=news.every,
+                nothing_new=rhythm.after(page, cursor.every, news=False),
             ),
             items,
             now=now,
@@ -175,31 +199,22 @@ class Poller:
         holding.ports.metrics.polls.labels(*labels, result).inc()
         holding.ports.metrics.found.labels(*labels, "poll").inc(sum(fresh))
 
-    def _next_every(self, every: timedelta, stream: Resource, *, news: bool) -> timedelta:
-        """Faster when there is news and room, slower otherwise; within the provider's bounds and the tenant's."""
-        holding = self._holding
-        least = holding.ports.policy.of(holding.tenant_id).poll_every or stream.fastest
-        fastest = max(stream.fastest, least)
-        short = holding.line.pressure.left(holding.ports.clock.now()) < _SHORT
-        wanted = every * (_FASTER if news and not short else _SLOWER)
-        return min(max(wanted, fastest), max(stream.slowest, fastest))
-
-    def _spread(self, every: timedelta) -> timedelta:
-        return every * (1 + _SPREAD * (2 * self._holding.context.random.random() - 1))
+    def _rhythm(self, stream: Resource) -> Rhythm:
+        holding, now = self._holding, self._holding.ports.clock.now()
+        return Rhythm(
+            stream=stream,
+            least=holding.ports.policy.of(holding.tenant_id).poll_every,
+            short=holding.line.pressure.left(now) < _SHORT,
+            now=now,
+            chance=holding.context.random.random,
+            retry=holding.ports.pace.retry,
+        )
 
     async def _hold_up(self, cursor: CursorRecord, stream: Resource, why: HeldUp) -> None:
-        """The cursor stays where it was. What a provider refuses is asked again only as seldom as may be."""
-        holding, now = self._holding, self._holding.ports.clock.now()
+        """The cursor stays where it was."""
+        holding = self._holding
         failed = not isinstance(why, Waiting)
-        match why:
-            case Waiting(until=until):
-                at = until
-            case Later(retry_after=wish):
-                backoff = evolve(holding.ports.pace.retry, cap=stream.slowest)
-                jitter = holding.context.random.random()
-                at = now + backoff.delay(cursor.failures + 1, jitter=jitter, retry_after=wish)
-            case _:
-                at = now + self._spread(stream.slowest)
+        at = self._rhythm(stream).held_up(why, cursor.failures)
         await self._postpone(cursor, at, why.reason, failed=failed)
         labels = (holding.connection.provider_id, holding.tenant_id)
         holding.ports.metrics.polls.labels(*labels, "failed" if failed else "waited").inc()

@@ -33,6 +33,8 @@ class Pace:
     deliveries_at_once: int = 100
     signals_at_once: int = 100
     receipts_at_once: int = 100
+    receipts_every: timedelta = timedelta(seconds=1)
+    """Between batches of a tenant's receipts, unless one was full."""
     incidents_at_once: int = 20
     token_kept: timedelta = timedelta(minutes=5)
     look_again: Backoff = field(

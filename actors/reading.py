@@ -19,8 +19,11 @@ from adapters.redaction import DEFAULT_RULES, redact
 from persistence.errors import ChangedError, ConflictError, FencedError, StoreUnavailableError
 from persistence.records import NewDelivery
 
-BEGUN_FOR = timedelta(seconds=30)
-"""A page that was begun is due again only after this: one that kills its actor lets the connection's other work by."""
+BEGUN_FOR = timedelta(minutes=1)
+"""A page that was begun is due again only after this: one that kills its actor lets the connection's other work by.
+
+Longer than a crash counts towards a quarantine (``Intensity.within``).
+"""
 BEING_READ = "it is being read"
 
 HeldUp: TypeAlias = Waiting | Later | NeedsLogin | Refused

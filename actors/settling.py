@@ -12,6 +12,8 @@ from persistence.records import DeliveryRecord, NewSignal, SettledDelivery
 
 _LATE = timedelta(minutes=5)
 """A webhook that has not come after so long is taken for missed."""
+_OVERTAKEN = timedelta(seconds=5)
+"""So long a webhook may have been on its way to the inbox when a poll that found the same was faster."""
 
 
 class Settler:
@@ -50,22 +52,37 @@ class Settler:
             raise clash
         # Else the try before had happened, and only its answer was lost (no signal in it, or the lease would be behind).
         self._tell(self._claimed, settled)
-        found = _found(self._claimed, settled)
-        self._claimed = ()
+        records, self._claimed = self._claimed, ()
         holding.ports.wake.signals(holding.tenant_id)
-        if found and WEBHOOK in holding.connection.capabilities:
-            await self._unheard(found)
+        if WEBHOOK in holding.connection.capabilities:
+            await self._compare(records, settled)
         return True
 
-    async def _unheard(self, found: list[NewSignal]) -> None:
-        """Polling found what no webhook had brought: what is old would have been missed."""
-        holding, now = self._holding, self._holding.ports.clock.now()
-        missed = sum(codec.occurred_at(signal) < now - _LATE for signal in found)
+    async def _compare(
+        self, records: tuple[DeliveryRecord, ...], settled: tuple[SettledDelivery, ...]
+    ) -> None:
+        """See what polling found that no webhook had brought, and that webhooks come again."""
+        holding = self._holding
+        if holding.unheard and any(record.origin == "webhook" for record in records):
+            holding.ports.wake.polls(holding.tenant_id, holding.connection_id)
+        found = _found(records, settled)
+        if found:
+            self._tell_missed([signal for _, signal in found])
+            holding.unheard_at = max(
+                min(codec.occurred_at(signal), record.received_at) for record, signal in found
+            )
+            at = max(record.received_at for record, _ in found) - _OVERTAKEN
+            await holding.ports.store.seen_news(holding.lease, now=at)
+
+    def _tell_missed(self, found: list[NewSignal]) -> None:
+        """What is old would have been missed."""
+        holding = self._holding
+        before = holding.ports.clock.now() - _LATE
+        missed = sum(codec.occurred_at(signal) < before for signal in found)
         labels = (holding.connection.provider_id, holding.tenant_id)
         holding.ports.metrics.healed.labels(*labels, "polling").inc(missed)
         if missed:
             holding.log.info("signals.healed", number=missed)
-        await holding.ports.store.seen_news(holding.lease, now=now)
 
     async def _known(self, settled: tuple[SettledDelivery, ...]) -> frozenset[str]:
         """Which of these signals another delivery has made before: the provider told of one event twice."""
@@ -101,10 +118,10 @@ class Settler:
 
 def _found(
     records: tuple[DeliveryRecord, ...], settled: tuple[SettledDelivery, ...]
-) -> list[NewSignal]:
-    """The signals that polling alone brought."""
+) -> list[tuple[DeliveryRecord, NewSignal]]:
+    """The signals that polling alone brought, each with its delivery."""
     return [
-        signal
+        (record, signal)
         for record, delivery in zip(records, settled, strict=True)
         if record.origin == "poll"
         for signal in delivery.signals

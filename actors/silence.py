@@ -13,7 +13,10 @@ from adapters.registry import WEBHOOK
 from persistence.polls import CursorRecord
 
 SILENT_AFTER = timedelta(minutes=10)
-"""So long a webhook may come after the poll that found the same: providers try again when they could not reach us."""
+"""Something must have happened so long after the first that no webhook brought, and be brought by none either.
+
+The first may be of a time when there was no webhook yet, or we were not there; or the provider tries it again.
+"""
 
 
 def silent_since(
@@ -34,39 +37,59 @@ class Silence:
         self._silent: bool | None = None
 
     async def judge(self, cursors: Sequence[CursorRecord]) -> None:
-        """Open an incident once the webhooks are silent, and close it with the first that comes.
+        """Open an incident once the webhooks stay silent, and close it with the first that comes.
 
         What an earlier incarnation opened is closed too: of one that just began nothing is known.
 
         Raises:
             StoreUnavailableError: it is judged again with the next poll.
         """
-        holding = self._holding
-        if all(cursor.last_news_at is None for cursor in cursors):
+        if _nothing_to_judge(cursors):
             return
-        if WEBHOOK not in holding.connection.capabilities:
-            return
-        place = (holding.tenant_id, holding.connection_id)
-        last = await holding.ports.store.last_webhook_at(*place)
-        since = silent_since(cursors, last)
+        since = await self._since(cursors)
+        self._holding.unheard = since is not None
         if since is None and self._silent is not False:
-            await incidents.closed(holding.ports, holding.connection, incidents.WEBHOOKS_SILENT)
+            await self._close()
             self._silent = False
-        elif since is not None and not self._silent and self._long_ago(since):
+        elif since is not None and not self._silent and self._goes_on(since):
             await self._tell(since)
             self._silent = True
 
-    def _long_ago(self, since: datetime) -> bool:
-        return self._holding.ports.clock.now() - since >= SILENT_AFTER
+    async def _since(self, cursors: Sequence[CursorRecord]) -> datetime | None:
+        holding = self._holding
+        if WEBHOOK not in holding.connection.capabilities:
+            return None
+        last = await holding.ports.store.last_webhook_at(holding.tenant_id, holding.connection_id)
+        return silent_since(cursors, last)
+
+    async def _close(self) -> None:
+        holding = self._holding
+        if await incidents.closed(holding.ports, holding.connection, incidents.WEBHOOKS_SILENT):
+            holding.log.info("webhooks.heard")
+
+    def _goes_on(self, since: datetime) -> bool:
+        at = self._holding.unheard_at
+        return at is not None and at - since >= SILENT_AFTER
 
     async def _tell(self, since: datetime) -> None:
-        holding = self._holding
-        summary = f"polling finds what no webhook brings since {since:%Y-%m-%d %H:%M} UTC: {await self._cause()}"
+        holding, cause = self._holding, await self._cause()
         fresh = await incidents.opened(
-            holding.ports, holding.connection, incidents.WEBHOOKS_SILENT, summary
+            holding.ports,
+            holding.connection,
+            incidents.WEBHOOKS_SILENT,
+            f"polling finds what no webhook brings since {since:%Y-%m-%d %H:%M} UTC: {cause}",
         )
-        if fresh and isinstance(holding.adapter, Subscriptions):
+        if isinstance(holding.adapter, Subscriptions) and (fresh or not await self._tried(since)):
             asking.insist(holding.ports, holding.connection, Task.SUBSCRIBE, renewed=True)
+
+    async def _tried(self, since: datetime) -> bool:
+        """Whether the webhook was seen to since the incident: else the one who opened it died before."""
+        holding = self._holding
+        known = await holding.ports.store.registrations(
+            holding.tenant_id, holding.connection_id, now=holding.ports.clock.now()
+        )
+        tries = [each.checked_at for each in known if each.checked_at is not None]
+        return any(at - since >= SILENT_AFTER for at in tries)
 
     async def _cause(self) -> str:
         holding = self._holding
@@ -74,3 +97,10 @@ class Silence:
         if ledger is not None and ledger.rejected:
             return "webhooks were refused, so the signing secret is likely another than ours"
         return "none comes, so the webhook was likely removed or turned off"
+
+
+def _nothing_to_judge(cursors: Sequence[CursorRecord]) -> bool:
+    """Nothing was found yet. Of new cursors that is not known: news of before went with those they replace."""
+    return bool(cursors) and all(
+        cursor.last_news_at is None and cursor.last_polled_at is not None for cursor in cursors
+    )

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import httpx
 import orjson
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from benchmarks.peers import receiver
 
@@ -60,6 +60,7 @@ class Place:
 
     folder: Path
     stack: ExitStack
+    started: dict[str, subprocess.Popen[bytes]] = field(factory=dict)
 
     def start(
         self, name: str, *module: str, environ: Mapping[str, str]
@@ -77,6 +78,7 @@ class Place:
                 stdout=out,
                 stderr=err,
             )
+        self.started[name] = process
         self.stack.callback(self._stop, name, process)
         return process
 

@@ -8,7 +8,9 @@ import trio
 
 from actors.platform.identity import Caller
 from actors.ports import Ports
+from actors.silence import silent_since
 from adapters.contract import Response
+from adapters.registry import WEBHOOK
 from http_edge.answers import json_response
 from http_edge.auth import Permission, admit
 from http_edge.edge import Edge
@@ -20,13 +22,15 @@ from http_edge.health_views import (
     Live,
     ParkedView,
     Ready,
+    WebhooksView,
     condition_view,
     incident_view,
+    is_degraded,
 )
 from http_edge.management import owned
 from http_edge.route import Asked
 from persistence.errors import StoreError
-from persistence.records import LEDGER
+from persistence.records import LEDGER, ConnectionRecord
 
 _PATIENCE = timedelta(seconds=3)
 _MOST_PARKED = 20
@@ -80,8 +84,10 @@ async def connection(caller: Caller, asked: Asked, edge: Edge) -> Response:
             connection_id=record.connection_id,
             status=record.state,
             reason=record.reason,
+            degraded=is_degraded(condition, incidents),
             last_verified_at=record.verified_at,
             provider=None if condition is None else condition_view(condition),
+            webhooks=await _webhooks(record, ports),
             incidents=tuple(incident_view(each) for each in incidents),
             deliveries=LedgerView(**{name: getattr(ledger, name, 0) for name in LEDGER}),
             parked=tuple(
@@ -99,6 +105,13 @@ async def connection(caller: Caller, asked: Asked, edge: Edge) -> Response:
             ),
         )
     )
+
+
+async def _webhooks(record: ConnectionRecord, ports: Ports) -> WebhooksView:
+    place = (record.tenant_id, record.connection_id)
+    last_at = await ports.store.last_webhook_at(*place)
+    cursors = await ports.store.cursors(*place) if WEBHOOK in record.capabilities else ()
+    return WebhooksView(last_at=last_at, silent_since=silent_since(cursors, last_at))
 
 
 async def _store_answers(ports: Ports) -> bool:

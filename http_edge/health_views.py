@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from actors.conditions import Condition
 from http_edge.views import Moment
 from persistence.changes import IncidentRecord
 from persistence.records import ConnectionState
+from runtime import Phase
 
 
 @frozen(kw_only=True)
@@ -109,14 +111,27 @@ class ActorView:
 
 
 @frozen(kw_only=True)
+class WebhooksView:
+    """When a webhook last came; ``silent_since``: when polling first found what none has brought since."""
+
+    last_at: Moment | None
+    silent_since: Moment | None
+
+
+@frozen(kw_only=True)
 class HealthView:
-    """How one connection does. ``provider`` is null while no actor of it works on this node."""
+    """How one connection does. ``provider`` is null while no actor of it works on this node.
+
+    ``degraded``: its circuit breaker is not closed, or an incident of it is open.
+    """
 
     connection_id: UUID
     status: ConnectionState
     reason: str | None
+    degraded: bool
     last_verified_at: Moment | None
     provider: ConditionView | None
+    webhooks: WebhooksView
     incidents: tuple[IncidentView, ...]
     deliveries: LedgerView
     parked: tuple[ParkedView, ...]
@@ -157,3 +172,9 @@ def incident_view(incident: IncidentRecord) -> IncidentView:
         opened_at=incident.opened_at,
         resolved_at=incident.resolved_at,
     )
+
+
+def is_degraded(condition: Condition | None, incidents: Sequence[IncidentRecord]) -> bool:
+    """Whether something is not as it should be."""
+    is_open = any(incident.resolved_at is None for incident in incidents)
+    return is_open or (condition is not None and condition.circuit != Phase.CLOSED)

@@ -8,8 +8,8 @@ from uuid import UUID
 
 from persistence.changes import ActionFilter
 from persistence.dialect import Query, Row, Sql, query, shared
-from persistence.errors import ChangedError, ConflictError, MissingError
-from persistence.records import ActionRecord, ActionState, Lease, NewAction
+from persistence.errors import ChangedError, ConflictError, MissingError, StaleError
+from persistence.records import ActionRecord, ActionState, ConnectionState, Lease, NewAction
 from persistence.rows import action_of
 from persistence.values import document, kept, kept_or_none, time_or_none
 
@@ -21,7 +21,8 @@ _ENQUEUE = """INSERT INTO normalised_actions ({columns}{position})
     SELECT $1::uuid, $2::text, $3::uuid, $4::text, $5::text, $6::jsonb, $7::text, $8::bytea, $9::text, $10::bytea,
         $11::text, $12::timestamptz, $12::timestamptz, $13::timestamptz, 'queued', 0, 1, $12::timestamptz{following}
     FROM (SELECT 1 FROM integration_connections
-        WHERE tenant_id = $2::text AND connection_id = $3::uuid AND state = 'active' FOR SHARE) AS connection
+        WHERE tenant_id = $2::text AND connection_id = $3::uuid AND state = 'active'
+            AND ($14::integer IS NULL OR version = $14::integer) FOR SHARE) AS connection
     WHERE true
     ON CONFLICT (tenant_id, connection_id, idempotency_key)
         DO UPDATE SET asked = normalised_actions.asked + 1 WHERE normalised_actions.digest = excluded.digest
@@ -48,12 +49,16 @@ _LISTED = shared(
 _HEADS = """FROM normalised_actions a WHERE a.tenant_id = $1 AND a.connection_id = $2 AND a.state = 'queued'
     AND NOT EXISTS (SELECT 1 FROM normalised_actions b WHERE b.tenant_id = $1 AND b.connection_id = $2
         AND b.state = 'queued' AND b.target_key = a.target_key AND b.position < a.position)"""
-_DUE = shared(f"SELECT a.* {_HEADS} AND a.not_before <= $3 ORDER BY a.position LIMIT $4")
+_DUE = shared(
+    f"""SELECT a.*, EXISTS (SELECT 1 FROM exchanges e WHERE e.tenant_id = a.tenant_id AND e.action_id = a.action_id)
+        AS begun
+    {_HEADS} AND a.not_before <= $3 ORDER BY a.position LIMIT $4"""  # noqa: S608 - only text of ours
+)
 _NEXT_AT = shared(f"SELECT min(a.not_before) AS at {_HEADS}")
 
 
-def enqueue(action: NewAction) -> Query:
-    """Store an action of an active connection, or find the one of its key; else no row comes back."""
+def enqueue(action: NewAction, *, version: int | None) -> Query:
+    """Store an action of an active connection of that version, or find the one of its key; else no row comes back."""
     return query(
         _ENQUEUED,
         action.action_id,
@@ -69,6 +74,7 @@ def enqueue(action: NewAction) -> Query:
         kept_or_none(action.correlation_id),
         action.created_at,
         action.expires_at,
+        version,
     )
 
 
@@ -84,7 +90,7 @@ def known_of(
 
     Raises:
         ConflictError: the key is taken by another action.
-        MissingError, ChangedError: there is no such connection, or it is not active.
+        MissingError, ChangedError, StaleError: there is no such connection, it is not active, or of another version.
     """
     if of_its_key:
         if of_its_key[0]["digest"] != action.digest:
@@ -92,7 +98,10 @@ def known_of(
         return action_of(of_its_key[0])
     if not connection:
         raise MissingError("no such connection")
-    raise ChangedError(f"the connection is {connection[0]['state']}")
+    state = connection[0]["state"]
+    if state != ConnectionState.ACTIVE:
+        raise ChangedError(f"the connection is {state}")
+    raise StaleError("the connection is of another version")
 
 
 def one(tenant_id: str, action_id: UUID) -> Query:

@@ -45,10 +45,11 @@ def link(
         body,
         previous,
     )
-    return hashlib.sha256(b"".join(_measured(field) for field in fields)).digest()
+    return hashlib.sha256(b"".join(measured(field) for field in fields)).digest()
 
 
-def _measured(field: bytes) -> bytes:
+def measured(field: bytes) -> bytes:
+    """A field of what is hashed, behind its length."""
     return len(field).to_bytes(4, "big") + field
 
 

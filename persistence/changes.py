@@ -1,4 +1,4 @@
-"""The stored shapes of a connection's life beside its row: changes, logins, requests, incidents, chained receipts."""
+"""The stored shapes of a connection's life beside its row: changes, logins, requests, incidents, chained receipts, ends."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from uuid import UUID
 from attrs import field, frozen
 
 from persistence.records import (
+    ActionRecord,
     ActionState,
     ConnectionState,
     EndpointRecord,
+    ExchangeState,
     SealedSecret,
 )
 
@@ -185,3 +187,20 @@ class ChainedReceipt:
     digest: bytes
     body: bytes
     sent: bool
+
+
+@frozen(kw_only=True)
+class AnsweredWrite:
+    """The write whose answer ended its action; ``state`` is what the answer says of its effect."""
+
+    exchange_id: UUID
+    state: ExchangeState
+    status: int
+
+
+@frozen(kw_only=True)
+class SettledAction:
+    """An action as it ended. ``more``: whether others of its connection were queued then."""
+
+    record: ActionRecord
+    more: bool

@@ -102,6 +102,13 @@ class Engine(Protocol):
         """Carry out a single statement, which is a transaction of its own."""
         ...
 
+    async def shortcut(self, text: str, *args: object) -> Sequence[Row]:
+        """Do what a transaction does in one statement, where that saves round trips.
+
+        No row: nothing was done, and the transaction itself has to do it, or to say why it can not be done.
+        """
+        ...
+
     async def accept(self, rows: Sequence[tuple[object, ...]]) -> Sequence[Row]:
         """The hot path, in each engine's cheapest way: see ``persistence.inbox``."""
         ...

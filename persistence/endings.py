@@ -10,13 +10,24 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from persistence.changes import NewIncident
+from attrs import frozen
+
+from persistence.changes import (
+    AnsweredWrite,
+    NewIncident,
+    SettledAction,
+)
 from persistence.dialect import Row, Transaction, query, shared
 from persistence.errors import ConflictError, MissingError
 from persistence.incidents import insert_incident
 from persistence.leases import fence
-from persistence.receipts import write_receipt
-from persistence.records import ActionRecord, ActionState, Lease, NewReceipt
+from persistence.receipts import of_this_tenant, write_receipt
+from persistence.records import (
+    ActionRecord,
+    ActionState,
+    Lease,
+    NewReceipt,
+)
 from persistence.rows import action_of
 from persistence.sealed import Place
 from persistence.values import document, kept, kept_or_none
@@ -27,7 +38,13 @@ _POSTPONE = shared(
 )
 _SETTLE = shared(
     """UPDATE normalised_actions SET state = $4, reason = $5, outcome = $6, updated_at = $7, ended_at = $7
-    WHERE tenant_id = $1 AND connection_id = $2 AND action_id = $3 AND state = 'queued' RETURNING state"""
+    WHERE tenant_id = $1 AND connection_id = $2 AND action_id = $3 AND state = 'queued' RETURNING *"""
+)
+_MORE = shared(
+    """SELECT action_id FROM normalised_actions WHERE tenant_id = $1 AND connection_id = $2 AND state = 'queued' LIMIT 1"""
+)
+_ANSWERED = shared(
+    """UPDATE exchanges SET state = $4, status = $5 WHERE tenant_id = $1 AND action_id = $2 AND exchange_id = $3"""
 )
 _STATE = shared(
     """SELECT state FROM normalised_actions
@@ -58,31 +75,54 @@ _FORGET_ANSWERS = shared(
 _FOUND_OUT = (ActionState.DONE, ActionState.REFUSED)
 
 
-def settle(  # noqa: PLR0913 - what it takes is one fact
-    lease: Lease,
-    action_id: UUID,
-    *,
-    state: ActionState,
-    reason: str | None,
-    outcome: bytes,
-    receipt: NewReceipt,
-    now: datetime,
-    incident: NewIncident | None = None,
-) -> Transaction[None]:
+@frozen(kw_only=True)
+class Ending:
+    """All that is written when an action ends."""
+
+    action_id: UUID
+    state: ActionState
+    reason: str | None
+    outcome: bytes
+    receipt: NewReceipt
+    now: datetime
+    incident: NewIncident | None
+    answered: AnsweredWrite | None
+
+    def of(self, lease: Lease) -> Ending:
+        """Itself, if it is an end of an action of the lease's connection."""
+        if self.state is ActionState.QUEUED:
+            raise ValueError("queued is no end")
+        if self.incident is not None and self.incident.connection_id != lease.connection_id:
+            raise ValueError("an incident of another connection")
+        of_this_tenant(self.receipt, lease.tenant_id)
+        return self
+
+
+def settle(lease: Lease, ending: Ending) -> Transaction[SettledAction]:
     """See ``ActionStore.settle_action``."""
-    if state is ActionState.QUEUED:
-        raise ValueError("queued is no end")
-    if incident is not None and incident.connection_id != lease.connection_id:
-        raise ValueError("an incident of another connection")
     yield from fence(lease)
-    key = (lease.tenant_id, lease.connection_id, action_id)
-    settled = yield query(_SETTLE, *key, state, kept_or_none(reason), document(outcome), now)
+    place = (lease.tenant_id, lease.connection_id)
+    settled = yield query(
+        _SETTLE,
+        *place,
+        ending.action_id,
+        ending.state,
+        kept_or_none(ending.reason),
+        document(ending.outcome),
+        ending.now,
+    )
     if not settled:
-        yield from still_queued(lease, action_id)
-    yield query(_FORGET_ANSWERS, lease.tenant_id, (action_id,), now)
-    if incident is not None:
-        yield insert_incident(incident, tenant_id=lease.tenant_id)
-    yield from write_receipt(receipt, tenant_id=lease.tenant_id)
+        yield from still_queued(lease, ending.action_id)
+    yield query(_FORGET_ANSWERS, lease.tenant_id, (ending.action_id,), ending.now)
+    answered = ending.answered
+    if answered is not None:
+        key = (lease.tenant_id, ending.action_id, answered.exchange_id)
+        yield query(_ANSWERED, *key, answered.state, answered.status)
+    if ending.incident is not None:
+        yield insert_incident(ending.incident, tenant_id=lease.tenant_id)
+    more = yield query(_MORE, *place)
+    yield from write_receipt(ending.receipt, tenant_id=lease.tenant_id)
+    return SettledAction(record=action_of(settled[0]), more=bool(more))
 
 
 def postpone(

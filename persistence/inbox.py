@@ -63,6 +63,12 @@ _ACCEPT = Sql(
         ON CONFLICT DO NOTHING RETURNING tenant_id, connection_id, delivery_id"""  # noqa: S608
     ).sqlite,
 )
+_IDLE = shared(
+    """SELECT c.connection_id FROM integration_connections c
+    WHERE c.tenant_id = $1 AND c.connection_id = $2 AND c.epoch = $3 AND c.version = $4 AND c.state = 'active'
+        AND NOT EXISTS (SELECT 1 FROM adapter_events e
+            WHERE e.tenant_id = $1 AND e.connection_id = $2 AND e.state = 'pending')"""
+)
 _OLDEST = shared(
     """SELECT delivery_id, attempts FROM adapter_events
     WHERE tenant_id = $1 AND connection_id = $2 AND state = 'pending' ORDER BY position LIMIT $3"""
@@ -156,6 +162,11 @@ def _webhooks_at(rows: Sequence[tuple[object, ...]]) -> dict[tuple[str, UUID], d
             place, at = (str(tenant_id), uuid_of(connection_id)), time_of(received_at)
             latest[place] = max(at, latest.get(place, at))
     return latest
+
+
+def idle(lease: Lease) -> Query:
+    """A row, where a ``claim`` would find nothing to hand out and nothing to object to."""
+    return query(_IDLE, lease.tenant_id, lease.connection_id, lease.epoch, lease.version)
 
 
 def claim(lease: Lease, *, limit: int) -> Transaction[tuple[DeliveryRecord, ...]]:

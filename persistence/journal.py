@@ -43,6 +43,13 @@ def intend(lease: Lease, exchange: ExchangeRecord) -> Transaction[None]:
         lease.tenant_id,
         lease.connection_id,
         exchange.action_id,
+        *written(exchange),
+    )
+
+
+def written(exchange: ExchangeRecord) -> tuple[object, ...]:
+    """What the journal says of a write, from its step to the answer's body."""
+    return (
         exchange.step,
         exchange.digest,
         exchange.state,

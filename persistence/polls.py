@@ -30,14 +30,26 @@ class CursorRecord:
 
 
 @frozen(kw_only=True)
+class Turn:
+    """When a resource is polled again, and the interval that it has come to."""
+
+    next_poll_at: datetime
+    every: timedelta
+
+
+@frozen(kw_only=True)
 class PolledPage:
-    """What one page changes besides its deliveries. ``expected`` is the cursor that it was asked with."""
+    """What one page changes besides its deliveries. ``expected`` is the cursor that it was asked with.
+
+    ``nothing_new``: the turn that holds instead, if each of the deliveries was known; overlap brings such all the time.
+    """
 
     resource: str
     expected: bytes | None
     cursor: bytes
     next_poll_at: datetime
     every: timedelta
+    nothing_new: Turn | None = None
 
 
 class BackfillState(StrEnum):

@@ -126,6 +126,10 @@ class PostgresEngine:
         """Carry out a single statement: no BEGIN, no COMMIT, one round trip."""
         return await self._cross(lambda connection: _execute(connection, statement))
 
+    async def shortcut(self, text: str, *args: object) -> Sequence[Row]:
+        """Carry out the statement: one round trip for all of them."""
+        return await self._cross(lambda connection: connection.fetch(text, *args))
+
     async def accept(self, rows: Sequence[tuple[object, ...]]) -> Sequence[Row]:
         """Insert, find the duplicates and count, in one statement."""
         columns = tuple(zip(*rows, strict=True))

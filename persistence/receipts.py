@@ -66,10 +66,9 @@ _CHAINED = shared(
 
 def write_receipt(receipt: NewReceipt, *, tenant_id: str) -> Transaction[None]:
     """Write a receipt within the transaction it is evidence of, as the newest of its tenant's chain."""
-    if receipt.tenant_id != tenant_id:
-        raise ValueError("a receipt of another tenant")
+    of_this_tenant(receipt, tenant_id)
     body = canonical(receipt.body)
-    chain = (tenant_id, _chain_id(tenant_id))
+    chain = (tenant_id, chain_id(tenant_id))
     (end,) = yield query(_LENGTHEN, *chain, receipt.created_at)
     number, previous = end["length"], end["last_digest"] or START
     stamp = following(time_or_none(end["last_stamped_at"]), receipt.created_at)
@@ -90,7 +89,14 @@ def write_receipt(receipt: NewReceipt, *, tenant_id: str) -> Transaction[None]:
     yield query(_END, *chain, stamp, digest)
 
 
-def _chain_id(tenant_id: str) -> UUID:
+def of_this_tenant(receipt: NewReceipt, tenant_id: str) -> None:
+    """Refuse a receipt of another tenant (P6)."""
+    if receipt.tenant_id != tenant_id:
+        raise ValueError("a receipt of another tenant")
+
+
+def chain_id(tenant_id: str) -> UUID:
+    """The one chain of a tenant."""
     return uuid5(NAMESPACE_URL, tenant_id)
 
 
@@ -103,7 +109,7 @@ def batch(
     tenant_id: str, *, batch_id: UUID, limit: int, now: datetime
 ) -> Transaction[ReceiptBatch | None]:
     """See ``OutboxStore.receipt_batch``; the lock of the chain lets two nodes get the same batch."""
-    yield query(_LOCK, tenant_id, _chain_id(tenant_id))
+    yield query(_LOCK, tenant_id, chain_id(tenant_id))
     rows = yield query(_UNSENT, tenant_id)
     if not rows:
         rows = yield query(_GROUP, tenant_id, batch_id, now, limit)

@@ -121,15 +121,6 @@ class EndpointRecord:
     open: bool = True
 
 
-class DeliveryState(StrEnum):
-    """Where a delivery is: ``pending → settled → forwarded | parked``, or ``pending → parked`` (P9)."""
-
-    PENDING = "pending"
-    SETTLED = "settled"
-    FORWARDED = "forwarded"
-    PARKED = "parked"
-
-
 @frozen(kw_only=True)
 class NewDelivery:
     """What the edge asks to accept: verified, redacted, not yet stored.
@@ -257,7 +248,10 @@ class NewAction:
 
 @frozen(kw_only=True)
 class ActionRecord:
-    """A row of ``normalised_actions``. ``outcome`` is a JSON object once it is final."""
+    """A row of ``normalised_actions``. ``outcome`` is a JSON object once it is final.
+
+    ``begun`` False: it has no journal, so nothing can have been sent for it. Only of those that are due is that known.
+    """
 
     action_id: UUID
     tenant_id: str
@@ -279,6 +273,7 @@ class ActionRecord:
     reason: str | None
     outcome: bytes | None
     ended_at: datetime | None = None
+    begun: bool = True
 
 
 class ExchangeState(StrEnum):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import orjson
+from attrs import evolve
 
 from persistence.dialect import Row
 from persistence.records import (
@@ -128,6 +129,11 @@ def action_of(row: Row) -> ActionRecord:
         outcome=bytes_or_none(row["outcome"]),
         ended_at=time_or_none(row["ended_at"]),
     )
+
+
+def due_of(row: Row) -> ActionRecord:
+    """Read a row of ``normalised_actions`` that is due, with whether it has a journal."""
+    return evolve(action_of(row), begun=bool(row["begun"]))
 
 
 def exchange_of(row: Row) -> ExchangeRecord:

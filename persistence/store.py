@@ -12,7 +12,12 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from persistence.changes import ActionFilter, NewIncident
+from persistence.changes import (
+    ActionFilter,
+    AnsweredWrite,
+    NewIncident,
+    SettledAction,
+)
 from persistence.life_store import ConnectionStore, EvidenceStore, IncidentStore, LoginStore
 from persistence.poll_store import PollStore
 from persistence.records import (
@@ -185,12 +190,16 @@ class OutboxStore(Protocol):
 class ActionStore(Protocol):
     """What was asked for, and what was sent for it."""
 
-    async def enqueue(self, action: NewAction) -> tuple[ActionRecord, bool]:
+    async def enqueue(
+        self, action: NewAction, *, version: int | None = None
+    ) -> tuple[ActionRecord, bool]:
         """Store the action under (tenant, connection, idempotency key); True if it is new.
 
-        An action that is there already comes back whatever its connection's state is.
+        An action that is there already comes back whatever its connection's state is. ``version``: the connection's,
+        as the caller knows it.
 
         Raises:
+            StaleError: the connection has another version; nothing was stored.
             ConflictError: the key is taken by an action with another digest.
             ChangedError: the connection is not active, as of the commit; nothing was stored.
             MissingError: no such connection in this tenant.
@@ -249,6 +258,7 @@ class ActionStore(Protocol):
         """Queued actions whose time has come and that no older queued one of the same target precedes.
 
         Reads only; counts nothing. What the connection's state is does not matter here: ``intend`` asks for it.
+        They say whether they have a journal: under the lease, nobody else begins one.
         """
         ...
 
@@ -292,8 +302,11 @@ class ActionStore(Protocol):
         receipt: NewReceipt,
         now: datetime,
         incident: NewIncident | None = None,
-    ) -> None:
+        answered: AnsweredWrite | None = None,
+    ) -> SettledAction:
         """The action's end, its receipt and the incident it is, in one transaction. The journal's kept answers are erased.
+
+        ``answered``: the write whose answer was the end, if one was; the journal then says so.
 
         Raises:
             FencedError: nothing was written.

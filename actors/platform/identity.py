@@ -72,18 +72,23 @@ class IamIdentity:
         self._pace = pace or IamPace()
         self._client_id = client_id
         self._verdicts: Memory[bytes, bool] = Memory(limit=self._pace.at_most)
+        self._proven: Memory[bytes, Caller] = Memory(limit=self._pace.at_most)
         self._turns: Turns[bytes] = Turns()
 
     async def verify(self, token: str) -> Caller:
-        """See ``Identity.verify``."""
+        """See ``Identity.verify``; who was confirmed is believed for as long as IAM's verdict on it."""
+        digest = hashlib.sha256(token.encode()).digest()
+        known = self._proven.get(digest, now=self._clock.now())
+        if known is not None:
+            await trio.lowlevel.checkpoint()
+            return known
         key = await self._keys.key(header_kid(token))
         caller = prove(token, key=key, rules=self._rules, now=self._clock.now())
-        if not await self._confirmed(token, caller):
+        if not await self._confirmed(token, caller, digest):
             raise InvalidTokenError("IAM does not know it, or no longer")
         return caller
 
-    async def _confirmed(self, token: str, caller: Caller) -> bool:
-        digest = hashlib.sha256(token.encode()).digest()
+    async def _confirmed(self, token: str, caller: Caller, digest: bytes) -> bool:
         try:
             with trio.fail_after(self._pace.wait.total_seconds()):
                 async with self._turns.of(digest):
@@ -104,5 +109,8 @@ class IamIdentity:
             raise answer.refusal()
         agrees = answer.status == 200 and answer.document().get("sub") == caller.subject
         kept = self._pace.believed if agrees else self._pace.refused
-        self._verdicts.keep(digest, agrees, until=self._clock.now() + kept)
+        until = self._clock.now() + kept
+        self._verdicts.keep(digest, agrees, until=until)
+        if agrees:
+            self._proven.keep(digest, caller, until=min(until, caller.valid_until))
         return agrees

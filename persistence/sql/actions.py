@@ -5,8 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from persistence import actions, connections, endings, journal
-from persistence.changes import ActionFilter, NewIncident
+from persistence import actions, at_once, connections, endings, journal
+from persistence.changes import (
+    ActionFilter,
+    AnsweredWrite,
+    NewIncident,
+    SettledAction,
+)
 from persistence.records import (
     ActionRecord,
     ActionState,
@@ -16,16 +21,18 @@ from persistence.records import (
     NewAction,
     NewReceipt,
 )
-from persistence.rows import action_of, exchange_of
+from persistence.rows import action_of, due_of, exchange_of
 from persistence.sql.part import Part
 
 
 class SqlActions(Part):
     """See ``ActionStore``."""
 
-    async def enqueue(self, action: NewAction) -> tuple[ActionRecord, bool]:
+    async def enqueue(
+        self, action: NewAction, *, version: int | None = None
+    ) -> tuple[ActionRecord, bool]:
         """See ``ActionStore.enqueue``; it takes a second look only where nothing was stored."""
-        rows = await self._engine.ask(actions.enqueue(action))
+        rows = await self._engine.ask(actions.enqueue(action, version=version))
         if rows:
             return actions.enqueued_of(rows[0])
         place = (action.tenant_id, action.connection_id)
@@ -88,7 +95,7 @@ class SqlActions(Part):
     ) -> tuple[ActionRecord, ...]:
         """See ``ActionStore.due_actions``."""
         rows = await self._engine.ask(actions.due(lease, now=now, limit=limit))
-        return tuple(action_of(row) for row in rows)
+        return tuple(due_of(row) for row in rows)
 
     async def next_action_at(self, lease: Lease) -> datetime | None:
         """See ``ActionStore.next_action_at``."""
@@ -101,7 +108,9 @@ class SqlActions(Part):
 
     async def intend(self, lease: Lease, exchange: ExchangeRecord) -> None:
         """See ``ActionStore.intend``."""
-        await self._engine.run(journal.intend, lease, exchange)
+        begun = await self._engine.shortcut(at_once.INTEND, *at_once.intend(lease, exchange))
+        if not begun:
+            await self._engine.run(journal.intend, lease, exchange)
 
     async def resolve_exchange(
         self, lease: Lease, exchange: ExchangeRecord, *, state: ExchangeState
@@ -120,19 +129,24 @@ class SqlActions(Part):
         receipt: NewReceipt,
         now: datetime,
         incident: NewIncident | None = None,
-    ) -> None:
-        """See ``ActionStore.settle_action``."""
-        await self._engine.run(
-            endings.settle,
-            lease,
-            action_id,
+        answered: AnsweredWrite | None = None,
+    ) -> SettledAction:
+        """See ``ActionStore.settle_action``; an incident is rare enough for the long way."""
+        ending = endings.Ending(
+            action_id=action_id,
             state=state,
             reason=reason,
             outcome=outcome,
             receipt=receipt,
             now=now,
             incident=incident,
-        )
+            answered=answered,
+        ).of(lease)
+        if incident is None:
+            ended = await self._engine.shortcut(at_once.SETTLE, *at_once.settle(lease, ending))
+            if ended:
+                return SettledAction(record=action_of(ended[0]), more=ended[0]["more"])
+        return await self._engine.run(endings.settle, lease, ending)
 
     async def postpone_action(
         self,

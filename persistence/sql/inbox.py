@@ -41,7 +41,9 @@ class SqlInbox(Part):
         return await self._engine.run(leases.claim, tenant_id, connection_id, owner=owner)
 
     async def claim_deliveries(self, lease: Lease, *, limit: int) -> tuple[DeliveryRecord, ...]:
-        """See ``InboxStore.claim_deliveries``."""
+        """See ``InboxStore.claim_deliveries``; where nothing waits, a look costs less than a transaction."""
+        if await self._engine.ask(inbox.idle(lease)):
+            return ()
         return await self._engine.run(inbox.claim, lease, limit=limit)
 
     async def settle(

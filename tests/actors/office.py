@@ -68,7 +68,7 @@ class Office:
             jitter=lambda: 0.999,
             open=self.open,
         )
-        outcome = await carry_out(record, errand)
+        outcome = (await carry_out(record, errand)).ended
         self.outcomes.append(outcome)
         return outcome
 

@@ -58,7 +58,7 @@ EPOCH = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
 TOKEN = b"the-token-that-nobody-may-ever-read"
 FAST = Backoff(base=timedelta(milliseconds=2), cap=timedelta(milliseconds=10))
-PACE = Pace(look_again=FAST, retry=FAST, neighbour=FAST)
+PACE = Pace(look_again=FAST, retry=FAST, neighbour=FAST, receipts_every=FAST.base)
 NEVER = Timetable(
     every=timedelta(hours=1), sweep_every=timedelta(hours=1), replay_window=DAY, retention=DAY
 )

@@ -344,7 +344,7 @@ async def test_an_action_that_finds_its_lease_gone_writes_nothing_more(store_url
         assert scene.recorder.crashes == []
 
 
-@pytest.mark.parametrize("method", ["exchanges", "intend", "due_actions"])
+@pytest.mark.parametrize("method", ["intend", "due_actions"])
 async def test_a_store_that_fails_before_anything_is_sent_costs_only_time(sqlite_url, method):
     provider = Provider()
     async with a_scene(sqlite_url, answer=provider) as scene, scene.node():
@@ -374,6 +374,47 @@ async def test_a_store_that_fails_after_the_answer_leaves_a_doubt_and_nothing_is
 
         assert (await scene.ended(action)).state is UNSURE
         assert provider.begun == ["/do/door"]
+
+
+async def test_a_journal_that_can_not_be_read_costs_only_time(sqlite_url):
+    """P4: what was begun is not gone on with before what was sent for it is known."""
+    provider = Provider()
+    async with a_scene(sqlite_url, answer=provider) as scene, scene.node():
+        connection = await scene.connect()
+        scene.store.fail("settle_action")
+        scene.store.fail("exchanges", times=3)
+        action = scene.action(connection)
+
+        await scene.order(connection, action)
+
+        assert (await scene.ended(action)).state is UNSURE
+        assert provider.begun == ["/do/door"]
+        assert scene.store.calls["exchanges"] == 4
+
+
+@pytest.mark.parametrize(("name", "at_once"), [("door", 4), ("window", 1)])
+async def test_what_is_asked_for_while_the_last_one_reports_back_is_not_forgotten(
+    sqlite_url, name, at_once
+):
+    """Nothing was queued when it ended; what came since waits for its target, or for room."""
+    async with a_scene(sqlite_url) as scene, scene.node():
+        scene.policy.default = TenantPolicy(actions_at_once=at_once)
+        connection = await scene.connect()
+        first, second = scene.action(connection), scene.action(connection, name)
+
+        async def another() -> None:
+            handled = scene.store.calls["claim_deliveries"]
+            await scene.order(connection, second)
+            await scene.watch.until(lambda: scene.store.calls["claim_deliveries"] > handled)
+            # When the next hint is looked into, this one is done with.
+            scene.wake.connection("acme", connection.connection_id)
+            await scene.watch.until(lambda: scene.store.calls["claim_deliveries"] > handled + 1)
+
+        scene.store.on("settle_action", another, after=True)
+        await scene.order(connection, first)
+
+        assert (await scene.ended(first)).state is DONE
+        assert (await scene.ended(second)).state is DONE
 
 
 async def test_a_stop_waits_for_the_running_action_and_begins_no_other(sqlite_url):

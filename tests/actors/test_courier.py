@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from attrs import evolve
 
@@ -39,6 +41,22 @@ async def test_every_receipt_arrives_once_in_batches(sqlite_url):
         assert len({one.receipt_id for b in scene.receipts.sent for one in b.receipts}) == 7
         stamps = [one.stamped_at for b in scene.receipts.sent for one in b.receipts]
         assert stamps == sorted(set(stamps))
+
+
+async def test_receipts_that_come_one_by_one_go_together(sqlite_url):
+    """ERIS has ten calls a second for all tenants: the first goes at once, the rest share the next."""
+    pace = evolve(PACE, receipts_every=timedelta(seconds=0.3))
+    async with a_scene(sqlite_url, pace=pace) as scene, scene.node():
+        await receipts(scene, 1)
+        scene.wake.receipts("acme")
+        await scene.watch.until(lambda: len(scene.receipts.kept) == 1)
+        for _ in range(5):
+            await receipts(scene, 1)
+            scene.wake.receipts("acme")
+
+        await all_sent(scene)
+
+        assert [len(batch.receipts) for batch in scene.receipts.sent] == [1, 5]
 
 
 @pytest.mark.parametrize("lost", [False, True])

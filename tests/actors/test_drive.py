@@ -8,10 +8,19 @@ import pytest
 import trio
 from attrs import evolve
 
-from actors.drive import MOST_SENDS, Doubt
+from actors.drive import MOST_SENDS, Doubt, drive
 from actors.errors import MaybeSentError, NotSentError
 from actors.pressure import Waiting
-from adapters.contract import Done, Later, NeedsLogin, Refused, Request, Response, Unsure
+from adapters.contract import (
+    Done,
+    Later,
+    NeedsLogin,
+    Plan,
+    Refused,
+    Request,
+    Response,
+    Unsure,
+)
 from adapters.faults import (
     Fault,
     cut,
@@ -27,6 +36,7 @@ from adapters.github.simulator import secondary_limit
 from persistence.errors import StoreUnavailableError
 from persistence.records import ExchangeState
 from tests.actors.life import EPOCH, KINDS, REPOSITORY, Life
+from tests.fakes.journals import MemoryJournal
 from tests.fakes.lines import OpenLine
 from tests.fakes.mortality import points
 
@@ -292,6 +302,45 @@ async def test_refused_is_final_and_leaves_nothing_behind(autojump_clock):
     assert isinstance(outcome, Refused)
     assert outcome.status == 422
     assert life.effects() == ()
+    assert life.journal.last is not None
+    assert (life.journal.last.state, life.journal.last.status) == (ExchangeState.VOID, 422)
+    assert life.journal.states == (
+        ExchangeState.INTENDED,
+    )  # until the end of the action is durable
+
+
+async def test_the_answer_that_ended_an_action_says_what_became_of_its_write(autojump_clock):
+    life = Life("comment_on_pr")
+
+    await life.run()
+
+    assert life.journal.last is not None
+    assert (life.journal.last.state, life.journal.last.status) == (ExchangeState.TAKEN, 201)
+
+
+async def test_an_answer_after_which_nothing_is_known_leaves_its_write_in_doubt(autojump_clock):
+    """What the provider did is not told by it."""
+
+    def shrugging() -> Plan:
+        yield Request(method="POST", url="/somewhere", writes=True)
+        return Unsure(reason="it may be there")
+
+    async def accepting(request: Request) -> Response:
+        await trio.lowlevel.checkpoint()
+        return Response(status=202)
+
+    journal = MemoryJournal(lambda: EPOCH)
+    outcome = await drive(
+        shrugging(),
+        line=OpenLine(accepting),
+        journal=journal,
+        doubt=BLIND,
+        now=lambda: EPOCH,
+    )
+
+    assert isinstance(outcome, Unsure)
+    assert journal.last is not None
+    assert (journal.last.state, journal.last.status) == (ExchangeState.INTENDED, 202)
 
 
 async def test_a_token_that_is_refused_needs_a_login(autojump_clock):

@@ -259,3 +259,21 @@ def test_a_condition_says_until_when_nothing_is_sent() -> None:
     assert condition.circuit == "open"
     assert condition.free_at == until
     assert condition.waiting_for is not None
+
+
+def test_what_is_left_is_the_share_of_the_limit_that_is_used_up_most() -> None:
+    """By which polling slows down before it has to wait."""
+    pressure = a_pressure(CORE, CONTENT)
+    assert pressure.left(NOW) == 1.0
+
+    admitted(pressure, ACTIONS, writes=True)
+    assert pressure.left(NOW) == 0.0  # of the writes; of all it would be 15 of 20
+    assert pressure.left(NOW + MINUTE) == 0.75
+
+    pressure.learn(Allowance(name="core", remaining=2, resets_at=NOW + HOUR), NOW + MINUTE)
+    assert pressure.left(NOW + MINUTE) == 0.1
+    assert pressure.left(NOW + 2 * HOUR) == 1.0
+
+
+def test_where_there_is_no_limit_all_is_left() -> None:
+    assert a_pressure().left(NOW) == 1.0

@@ -10,7 +10,9 @@ from attrs import evolve
 
 from actors import inbound, upkeep
 from actors.upkeep import RefusalCount, Timetable
+from persistence.opening import open_store
 from persistence.records import Accounting, DeliveryRecord
+from tests.actors.book import Turns, a_library
 from tests.actors.hub import a_hub
 from tests.actors.scene import NEVER, Scene, a_scene
 
@@ -206,3 +208,47 @@ async def test_a_webhook_looked_at_long_ago_is_looked_at_again_and_repaired(sqli
         await hub.scene.watch.until(lambda: hub.hook_urls() == [url])
 
         assert (await hub.registration(connection)).checked_at is not None
+
+
+async def test_connections_whose_polls_are_due_are_told_page_after_page_and_no_others(
+    sqlite_url, monkeypatch
+):
+    """FR-5: by what stands in the store; nobody keeps them in mind."""
+    monkeypatch.setattr(upkeep, "_ROWS_AT_ONCE", 2)
+    async with open_store(sqlite_url) as store:
+        library, due = a_library(store), []
+        async with library.scene.node():
+            for _ in range(5):
+                await library.begun()
+                due.append(library.connection)
+        hour = timedelta(hours=1)
+        library.clock.at += hour
+        async with library.scene.node():
+            await library.begun()
+        rests = (library.connection, await library.cursor())
+
+        async with library.scene.node(OFTEN):
+            for connection in due:
+                await Turns(library.scene, library.clock, connection).rested()
+            calls = library.scene.store.calls
+            rounds = calls["connections_to_poll"] + 4
+            await library.scene.watch.until(lambda: calls["connections_to_poll"] >= rounds)
+
+        assert calls["keep_page"] == 6 + len(due)
+        assert await library.cursor() == rests[1]
+
+
+async def test_polls_that_are_due_are_told_of_in_the_next_round_if_the_store_is_away(sqlite_url):
+    async with open_store(sqlite_url) as store:
+        library = a_library(store)
+        async with library.scene.node():
+            await library.begun()
+        library.clock.at += timedelta(hours=1)
+        library.write()
+        library.scene.store.fail("connections_to_poll", times=2)
+
+        async with library.scene.node(OFTEN):
+            await library.all_told()
+
+        assert len(library.scene.log.of("upkeep.store_unavailable")) == 2
+        assert library.scene.recorder.crashes == []

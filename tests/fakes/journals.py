@@ -19,6 +19,7 @@ class MemoryJournal:
 
     def __init__(self, now: Callable[[], datetime]) -> None:
         self.kept: list[ExchangeRecord] = []
+        self.last: ExchangeRecord | None = None
         self._now = now
 
     @property
@@ -67,3 +68,7 @@ class MemoryJournal:
         at = next(index for index, one in enumerate(self.kept) if one == entry)
         self.kept[at] = resolved
         await trio.lowlevel.checkpoint()
+
+    def answered(self, entry: ExchangeRecord, state: ExchangeState, response: Response) -> None:
+        """See ``drive.Journal.answered``; nothing of it is durable before the end is."""
+        self.last = evolve(entry, state=state, status=response.status)

@@ -14,6 +14,7 @@ import trio
 from actors import evidence, incidents
 from http_edge.actions import LONGEST_WAIT, waiting_time
 from http_edge.surroundings import PULL_REQUEST, REPOSITORY
+from persistence.changes import ConnectionChange
 from persistence.errors import StoreUnavailableError
 from persistence.records import ActionState, ConnectionState
 from tests.http_edge.scene import EXECUTE, Connected, Scene, error_of
@@ -205,6 +206,53 @@ async def test_p4_a_repeated_action_is_answered_though_its_connection_is_active_
     assert (again.status_code, again.json()["action_id"]) == (200, first.json()["action_id"])
     assert (other.status_code, error_of(other)["code"]) == (409, "CONFLICT")
     assert (new.status_code, error_of(new)["code"]) == (409, "CONNECTION_NOT_ACTIVE")
+
+
+async def test_for_a_second_action_neither_its_connection_nor_its_end_is_read_again(
+    scene: Scene,
+) -> None:
+    """What was announced is what was committed; what was read before is good until it changes."""
+    connection = await scene.active()
+    await execute(scene, connection, "first", wait=True)
+    away = StoreUnavailableError("not asked")
+    scene.store.failing = {"connection": away, "action": away}
+
+    second = await execute(scene, connection, "second", wait=True)
+
+    scene.store.failing = {}
+    assert (second.status_code, second.json()["status"]) == (200, "done")
+    assert second.json()["reference"]["id"]
+
+
+async def test_an_action_is_checked_against_its_connection_as_it_is_now(scene: Scene) -> None:
+    """However often it was used before: the change of a moment ago counts."""
+    connection = await scene.active()
+    await execute(scene, connection, "before", wait=True)
+    await samples.changed(
+        scene.store,
+        connection,
+        ConnectionChange(state=ConnectionState.ACTIVE, capabilities=("webhook",)),
+        now=scene.clock.now(),
+    )
+
+    refused = await execute(scene, connection, "after")
+    elsewhere = await execute(scene, connection, "elsewhere", provider_id="gitlab")
+
+    assert (refused.status_code, error_of(refused)["code"]) == (422, "CAPABILITY_MISSING")
+    assert (elsewhere.status_code, error_of(elsewhere)["details"]["field"]) == (422, "provider_id")
+
+
+async def test_a_change_that_takes_nothing_away_costs_an_action_one_more_look(
+    scene: Scene,
+) -> None:
+    connection = await scene.active()
+    await execute(scene, connection, "before", wait=True)
+    change = ConnectionChange(state=ConnectionState.ACTIVE, display_name="another name")
+    await samples.changed(scene.store, connection, change, now=scene.clock.now())
+
+    after = await execute(scene, connection, "after", wait=True)
+
+    assert (after.status_code, after.json()["status"]) == (200, "done")
 
 
 async def test_a_connection_without_the_capability_is_422(scene: Scene) -> None:

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import cast
+from uuid import UUID
 
 import orjson
 import pytest
 
+from actors.conditions import Condition
 from adapters.contract import Secret
 from http_edge import health
 from http_edge.node import new_id
 from http_edge.sending import signed
+from http_edge.surroundings import REPOSITORY
+from persistence.changes import NewIncident
 from persistence.errors import SchemaError, StoreUnavailableError
+from persistence.store import Store
 from tests.http_edge.scene import WEBHOOK_SECRET, Opened, Scene, error_of, running
+
+SETTINGS = {"repositories": [REPOSITORY]}
 
 
 def health_path(connection_id: str) -> str:
@@ -131,7 +139,7 @@ async def test_the_health_of_a_connection_tells_its_ledger_what_was_parked_and_i
     scene: Scene,
 ) -> None:
     """PRD 11.4: what operators and modules ask when a connection is quiet."""
-    connection, other = await scene.active(), await scene.active()
+    connection, other = await scene.active(settings=SETTINGS), await scene.active()
     await scene.deliver(connection)
     await scene.deliver(other)
     await scene.post(connection.webhook_url, unusable())
@@ -158,6 +166,9 @@ async def test_the_health_of_a_connection_tells_its_ledger_what_was_parked_and_i
     assert parked["event_kind"] == "pull_request.opened"
     assert parked["reason"]
     assert document["actor"][0]["restarts"] == 0
+    assert document["degraded"] is False
+    assert datetime.fromisoformat(document["webhooks"]["last_at"]) <= scene.clock.now()
+    assert document["webhooks"]["silent_since"] is None
 
 
 async def test_a_connection_that_was_never_used_is_healthy_too(scene: Scene) -> None:
@@ -169,3 +180,65 @@ async def test_a_connection_that_was_never_used_is_healthy_too(scene: Scene) -> 
     assert document["last_verified_at"] is None
     assert set(document["deliveries"].values()) == {0}
     assert document["parked"] == document["actor"] == []
+    assert document["webhooks"] == {"last_at": None, "silent_since": None}
+    assert document["degraded"] is False
+
+
+async def test_the_health_of_a_connection_says_since_when_its_webhooks_are_silent(
+    scene: Scene,
+) -> None:
+    """FR-5: polling has found what none has brought; with the next one it is over."""
+    connection = await scene.active(capabilities=["webhook", "polling"], settings=SETTINGS)
+    place = (connection.tenant_id, UUID(connection.connection_id))
+    store = cast("Store", scene.store)
+
+    async def read() -> bool:
+        known = await store.cursors(*place)
+        return bool(known) and all(cursor.last_polled_at for cursor in known)
+
+    await scene.until(read)
+    found_at = scene.clock.now()
+    lease = await store.claim_connection(*place, owner=new_id())
+    await store.seen_news(lease, now=found_at)
+
+    silent = (await scene.call("operator", "GET", health_path(connection.connection_id))).json()
+    await scene.deliver(connection)
+    heard = (await scene.call("operator", "GET", health_path(connection.connection_id))).json()
+
+    assert silent["webhooks"]["last_at"] is None
+    since = datetime.fromisoformat(silent["webhooks"]["silent_since"])
+    assert abs(since - found_at) < timedelta(milliseconds=1)
+    assert heard["webhooks"]["silent_since"] is None
+    assert heard["webhooks"]["last_at"] is not None
+
+
+async def test_a_connection_with_an_open_incident_or_an_open_breaker_is_degraded(
+    scene: Scene,
+) -> None:
+    connection = await scene.create()  # nobody works for it yet
+    place = (connection.tenant_id, UUID(connection.connection_id))
+    store, path = cast("Store", scene.store), health_path(connection.connection_id)
+
+    async def degraded() -> bool:
+        answer = await scene.call("operator", "GET", path)
+        return bool(answer.json()["degraded"])
+
+    await store.open_incident(
+        NewIncident(
+            incident_id=new_id(),
+            tenant_id=place[0],
+            connection_id=place[1],
+            provider_id="github",
+            kind="webhooks_silent",
+            severity="P2",
+            summary="none comes",
+            opened_at=scene.clock.now(),
+        )
+    )
+    assert await degraded()
+    await store.close_incident(*place, "webhooks_silent", now=scene.clock.now())
+    assert not await degraded()
+
+    conditions = scene.node.ports.conditions
+    conditions.put(*place, Condition(circuit="half_open"))
+    assert await degraded()

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
-from functools import partial
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 import trio
@@ -199,21 +198,26 @@ async def prepared(fact: str, store: SqlStore) -> Callable[[], Transaction[objec
         "relay": lambda: outbox.settle("acme", words, now=NOW),
         "batch": lambda: receipts.batch("acme", batch_id=uuid4(), limit=9, now=NOW),
         "intend": lambda: journal.intend(lease, exchange(lease, asked.action_id)),
-        "end": lambda: endings.settle(
-            lease,
-            asked.action_id,
-            state=ActionState.DONE,
-            reason=None,
-            outcome=b"{}",
-            receipt=receipt(),
-            now=NOW,
-        ),
+        "end": lambda: endings.settle(lease, ended(asked.action_id, ActionState.DONE)),
     }
     facts |= await facts_of_life(store, lease)
     facts |= await facts_of_polling(store)
     if fact == "accept" and not isinstance(store._engine, SqliteEngine):
         return two_writes  # PostgreSQL accepts in a single statement, which has no middle
     return facts[fact]
+
+
+def ended(action_id: UUID, state: ActionState) -> endings.Ending:
+    return endings.Ending(
+        action_id=action_id,
+        state=state,
+        reason=None,
+        outcome=b"{}",
+        receipt=receipt(),
+        now=NOW,
+        incident=None,
+        answered=None,
+    )
 
 
 async def facts_of_life(
@@ -223,8 +227,8 @@ async def facts_of_life(
     waiting, unsure = action(lease, target_key="1"), action(lease, target_key="2")
     for one in (waiting, unsure):
         await store.enqueue(one)
-    unknown = partial(endings.settle, state=ActionState.UNSURE, reason=None, outcome=b"{}")
-    await store._engine.run(unknown, lease, unsure.action_id, receipt=receipt(), now=NOW)
+    unknown = ended(unsure.action_id, ActionState.UNSURE)
+    await store._engine.run(endings.settle, lease, unknown)
     made = connection()
     used, older = secret(made, purpose="auth"), secret(made)
     given = evolve(made, auth_ref=used.secret_id)

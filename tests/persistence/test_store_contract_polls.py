@@ -10,6 +10,7 @@ import trio
 from attrs import evolve
 
 from persistence.errors import ChangedError, ConflictError, FencedError, MissingError
+from persistence.polls import Turn
 from persistence.records import ConnectionState, Lease, SettledDelivery
 from persistence.store import Store
 from tests.persistence.poll_samples import (
@@ -53,6 +54,23 @@ async def test_what_is_planned_begins_as_given_and_keeps_its_state_when_it_is_pl
     assert (commits.resource, same) == ("commits", moved)
     await store.plan_polls(lease, [], now=NOW)
     assert await store.cursors("acme", lease.connection_id) == ()
+
+
+async def test_a_page_of_which_all_is_known_takes_the_turn_of_one_without_news(store: Store):
+    """Overlap brings what is known all the time: that it is, only the inbox can tell."""
+    lease = await planned(store)
+    quiet = Turn(next_poll_at=NOW + DAY, every=3 * EVERY)
+
+    await store.keep_page(
+        lease, evolve(page(None, b"1"), nothing_new=quiet), [polled(lease, "e")], now=NOW
+    )
+    with_news = await cursor_of(store, lease)
+    again = [polled(lease, "e")]
+    await store.keep_page(lease, evolve(page(b"1", b"2"), nothing_new=quiet), again, now=NOW)
+    without = await cursor_of(store, lease)
+
+    assert (with_news.next_poll_at, with_news.every) == (NOW + MINUTE, 2 * EVERY)
+    assert (without.next_poll_at, without.every) == (NOW + DAY, 3 * EVERY)
 
 
 async def test_a_page_is_kept_with_its_cursor_and_counted(store: Store):

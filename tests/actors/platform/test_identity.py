@@ -32,6 +32,7 @@ from actors.platform.proof import (
     KeySource,
     SharedSecret,
     TokenRules,
+    VerifyingKey,
     header_kid,
     prove,
 )
@@ -163,6 +164,33 @@ async def test_iam_alone_would_believe_a_forged_token_p6() -> None:
             await identity(server).verify(forged)
 
     assert believed.status_code == 200
+
+
+async def test_who_was_confirmed_is_not_proven_again_until_the_verdict_or_the_token_is_old() -> (
+    None
+):
+    class CountedKeys(SharedSecret):
+        asked = 0
+
+        async def key(self, kid: str | None) -> VerifyingKey | None:
+            self.asked += 1
+            return await super().key(kid)
+
+    clock, keys = HandClock(), CountedKeys(SHARED_SECRET)
+    verifying = identity(always(200, {"sub": "acme:ada"}), keys, clock=clock)
+    short = token(exp=int(EPOCH.timestamp()) + 4)
+
+    first = await verifying.verify(short)
+    assert await verifying.verify(short) == first
+    assert keys.asked == 1
+
+    clock.advance(seconds=4)
+    await verifying.verify(short)  # within the leeway, it is looked at each time
+    await verifying.verify(short)
+    assert keys.asked == 3
+    clock.advance(seconds=5)
+    with pytest.raises(InvalidTokenError):
+        await verifying.verify(short)
 
 
 async def test_a_revoked_token_is_refused_once_the_verdict_is_old() -> None:
