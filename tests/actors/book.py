@@ -103,8 +103,13 @@ class Library:
 
     def another(self, **chosen: Any) -> Library:
         """Another node on the same store, with the same connection to the same book; what it does is noticed here too."""
-        shared = {"book": self.book, "clock": self.clock, "watch": self.scene.watch}
-        other = a_library(self.scene.store.inner, **shared, **chosen)
+        other = a_library(
+            self.scene.store.inner,
+            book=self.book,
+            clock=self.clock,
+            watch=self.scene.watch,
+            **chosen,
+        )
         other.connection = self.connection
         other.scene.secrets.values.update(self.scene.secrets.values)
         return other

@@ -52,17 +52,17 @@ class Fate:
 
 
 async def test_a_node_that_is_killed_at_any_point_of_a_page_loses_nothing_and_makes_nothing_twice(
-    store_url,
+    sqlite_url,
 ):
     """P1, P2, enumerated: before and after each call of the store and the provider, page after page."""
-    assert await deaths(store_url, PAGE) >= 2 * (2 + 2 + 2)
+    assert await deaths(sqlite_url, PAGE) >= 2 * (2 + 2 + 2)
 
 
 @pytest.mark.thorough
 async def test_a_node_that_is_killed_at_any_point_of_a_poll_loses_nothing_and_makes_nothing_twice(
     store_url,
 ):
-    """P1, P2: the same, with the points of the actor that settles what was found."""
+    """P1, P2: the same on each engine, with the points of the actor that settles what was found."""
     assert await deaths(store_url, ACTORS) > 50
 
 

@@ -92,7 +92,7 @@ async def test_nodes_that_fight_over_a_connection_find_each_entry_once(store_url
         one.scene.signals.down = PlatformUnavailableError("it is away")
         reached = since((await one.cursor()).cursor)
         async with one.scene.node(OFTEN), other.scene.node(OFTEN):
-            for _ in range(15):
+            for _ in range(8):
                 one.clock.at += 5 * (BEGUN_FOR + SECOND)
                 one.write(2)
                 for node in (one, other):
