@@ -8,8 +8,10 @@ from uuid import UUID
 from persistence.dialect import Query, query, shared
 
 # What waits is found by the indexes of what waits, which are empty where nothing does. Where more waits than is worth
-# sorting (after an outage, say), the active connections are walked instead; as many are hits, that ends soon.
+# sorting (after an outage, say), the active connections are walked instead; as many are hits, that ends soon. Else the
+# walk's limit is nothing: SQLite would ask the same condition of each of them.
 _MANY = 5000
+_IF_MANY = f"LIMIT CASE WHEN (SELECT count(*) FROM soon) >= {_MANY} THEN $2 ELSE 0 END"  # noqa: S608 - a number of ours
 _AFTER = "AND c.connection_id > $3"
 # An action is due only at the head of its target's queue, so a connection with nothing but blocked ones has no work.
 _HEAD = """a.state = 'queued' AND a.not_before <= $1
@@ -26,12 +28,12 @@ _WITH_WORK = f"""WITH soon AS (
         WHERE (SELECT count(*) FROM soon) < {_MANY} {{after}} AND (SELECT i.state FROM integration_connections i
             WHERE i.tenant_id = c.tenant_id AND i.connection_id = c.connection_id) = 'active'
     UNION SELECT * FROM (SELECT c.tenant_id, c.connection_id FROM integration_connections c
-        WHERE c.state = 'active' {{after}} AND (SELECT count(*) FROM soon) >= {_MANY} AND (
+        WHERE c.state = 'active' {{after}} AND (
             EXISTS (SELECT 1 FROM adapter_events e WHERE e.tenant_id = c.tenant_id
                 AND e.connection_id = c.connection_id AND e.state = 'pending')
             OR EXISTS (SELECT 1 FROM normalised_actions a WHERE a.tenant_id = c.tenant_id
                 AND a.connection_id = c.connection_id AND {_HEAD}))
-        ORDER BY c.connection_id LIMIT $2) AS walked
+        ORDER BY c.connection_id {_IF_MANY}) AS walked
     UNION SELECT c.tenant_id, c.connection_id FROM normalised_actions a
         JOIN integration_connections c ON c.tenant_id = a.tenant_id AND c.connection_id = a.connection_id
         WHERE c.state NOT IN ('active', 'deleted') {{after}} AND a.expires_at <= $1 AND {_HEAD}
@@ -44,13 +46,13 @@ _TO_POLL = f"""WITH soon AS (SELECT tenant_id, connection_id FROM polling_cursor
     SELECT c.tenant_id, c.connection_id FROM soon c
         WHERE (SELECT count(*) FROM soon) < {_MANY} {{after}}
     UNION SELECT * FROM (SELECT c.tenant_id, c.connection_id FROM integration_connections c
-        WHERE c.state = 'active' {{after}} AND (SELECT count(*) FROM soon) >= {_MANY}
+        WHERE c.state = 'active' {{after}}
             AND (SELECT min(p.next_poll_at) FROM polling_cursors p
                 WHERE p.tenant_id = c.tenant_id AND p.connection_id = c.connection_id) <= $1
-        ORDER BY c.connection_id LIMIT $2) AS walked
-    UNION SELECT c.tenant_id, c.connection_id FROM backfills b
-        JOIN integration_connections c ON c.tenant_id = b.tenant_id AND c.connection_id = b.connection_id
-        WHERE b.state = 'running' AND b.next_at <= $1 AND c.state = 'active' {{after}}
+        ORDER BY c.connection_id {_IF_MANY}) AS walked
+    UNION SELECT c.tenant_id, c.connection_id FROM backfills c
+        WHERE c.state = 'running' AND c.next_at <= $1 {{after}} AND (SELECT i.state FROM integration_connections i
+            WHERE i.tenant_id = c.tenant_id AND i.connection_id = c.connection_id) = 'active'
     ORDER BY connection_id LIMIT $2"""  # noqa: S608 - only text of ours
 _FIRST_TO_POLL = shared(_TO_POLL.format(after=""))
 _NEXT_TO_POLL = shared(_TO_POLL.format(after=_AFTER))
