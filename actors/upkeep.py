@@ -77,6 +77,8 @@ class Upkeep(Actor):
         self._timetable = timetable
         self._after: UUID | None = None
         self._polled_after: UUID | None = None
+        self._planned_after: UUID | None = None
+        self._all_planned = False
 
     async def on_start(self, context: Context) -> None:
         """Begin with a round at once: after a restart there may be work."""
@@ -94,6 +96,7 @@ class Upkeep(Actor):
             else:
                 await self._count()
                 await self._wake()
+                await self._plan()
                 await self._poll()
                 self._clean()
         except StoreUnavailableError as error:
@@ -140,6 +143,18 @@ class Upkeep(Actor):
             wake.receipts(tenant_id)
         for tenant_id in await store.tenants_with_incidents(limit=_ROWS_AT_ONCE):
             wake.incidents(tenant_id)
+
+    async def _plan(self) -> None:
+        """Once after a start, wake those without cursors: one became active, and we died before its actor planned any."""
+        if self._all_planned:
+            return
+        page = await self._ports.store.connections_without_cursors(
+            after=self._planned_after, limit=_ROWS_AT_ONCE
+        )
+        for tenant_id, connection_id in page:
+            self._ports.wake.connection(tenant_id, connection_id)
+            self._planned_after = connection_id
+        self._all_planned = len(page) < _ROWS_AT_ONCE
 
     async def _poll(self) -> None:
         """Tell the next page of connections that a poll or a backfill is due: so many a round, and no herd after a rest."""

@@ -37,6 +37,12 @@ class PollStore(Protocol):
         """(tenant, connection) of active connections with a poll or backfill due, by ascending id; by index, not by scan."""
         ...
 
+    async def connections_without_cursors(
+        self, *, after: UUID | None, limit: int
+    ) -> tuple[tuple[str, UUID], ...]:
+        """(tenant, connection) of active connections with credentials and no cursor, by ascending id; reads all of them."""
+        ...
+
     async def cursors(self, tenant_id: str, connection_id: UUID) -> tuple[CursorRecord, ...]:
         """The connection's cursors by resource."""
         ...

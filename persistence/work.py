@@ -56,6 +56,14 @@ _TO_POLL = f"""WITH soon AS (SELECT tenant_id, connection_id FROM polling_cursor
     ORDER BY connection_id LIMIT $2"""  # noqa: S608 - only text of ours
 _FIRST_TO_POLL = shared(_TO_POLL.format(after=""))
 _NEXT_TO_POLL = shared(_TO_POLL.format(after=_AFTER))
+# By the index of the active ones; asked once after a start, and not while a node runs.
+_UNPLANNED = shared(
+    """SELECT c.tenant_id, c.connection_id FROM integration_connections c
+    WHERE c.state = 'active' AND c.auth_ref IS NOT NULL
+        AND ($2::uuid IS NULL OR c.connection_id > $2::uuid) AND NOT EXISTS (SELECT 1 FROM polling_cursors p
+            WHERE p.tenant_id = c.tenant_id AND p.connection_id = c.connection_id)
+    ORDER BY c.connection_id LIMIT $1"""
+)
 _TO_CHECK = shared(
     """SELECT w.tenant_id, w.connection_id FROM webhook_registrations w
     JOIN integration_connections c ON c.tenant_id = w.tenant_id AND c.connection_id = w.connection_id
@@ -80,6 +88,11 @@ def to_poll(*, now: datetime, after: UUID | None, limit: int) -> Query:
     if after is None:
         return query(_FIRST_TO_POLL, now, limit)
     return query(_NEXT_TO_POLL, now, limit, after)
+
+
+def unplanned(*, after: UUID | None, limit: int) -> Query:
+    """See ``PollStore.connections_without_cursors``."""
+    return query(_UNPLANNED, limit, after)
 
 
 def to_check(*, checked_before: datetime, limit: int) -> Query:

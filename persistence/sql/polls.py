@@ -36,6 +36,12 @@ class SqlPolls(Part):
         """See ``PollStore.connections_to_poll``."""
         return places_of(await self._engine.ask(work.to_poll(now=now, after=after, limit=limit)))
 
+    async def connections_without_cursors(
+        self, *, after: UUID | None, limit: int
+    ) -> tuple[tuple[str, UUID], ...]:
+        """See ``PollStore.connections_without_cursors``."""
+        return places_of(await self._engine.ask(work.unplanned(after=after, limit=limit)))
+
     async def cursors(self, tenant_id: str, connection_id: UUID) -> tuple[CursorRecord, ...]:
         """See ``PollStore.cursors``."""
         asked = cursors.of_connection(tenant_id, connection_id)

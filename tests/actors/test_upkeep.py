@@ -238,6 +238,26 @@ async def test_connections_whose_polls_are_due_are_told_page_after_page_and_no_o
         assert await library.cursor() == rests[1]
 
 
+async def test_what_became_active_just_before_a_crash_is_polled_after_the_restart(
+    sqlite_url, monkeypatch
+):
+    """FR-5: nothing was planned for them yet, so nothing of them is due."""
+    monkeypatch.setattr(upkeep, "_ROWS_AT_ONCE", 2)
+    async with open_store(sqlite_url) as store:
+        library = a_library(store)
+        connections = [await library.connect() for _ in range(3)]
+
+        async with library.scene.node(OFTEN):
+            for connection in connections:
+                await Turns(library.scene, library.clock, connection).rested()
+            calls = library.scene.store.calls
+            rounds = calls["connections_to_poll"] + 3
+            await library.scene.watch.until(lambda: calls["connections_to_poll"] >= rounds)
+
+        # Once after a start: two and one, and then no more.
+        assert calls["connections_without_cursors"] == 2
+
+
 async def test_polls_that_are_due_are_told_of_in_the_next_round_if_the_store_is_away(sqlite_url):
     async with open_store(sqlite_url) as store:
         library = a_library(store)

@@ -89,6 +89,21 @@ async def test_what_was_polled_is_not_due_before_its_time(store: Store):
     assert await to_poll(store) == places(lease)
 
 
+async def test_active_connections_that_nothing_is_planned_for_are_found_page_by_page(store: Store):
+    unplanned = [await leased(store) for _ in range(3)]
+    await planned(store)
+    suspended = await leased(store)
+    await move(store, suspended, SUSPENDED)
+    receives = evolve(connection(), auth_ref=None)
+    await store.create_connection(receives, endpoint(receives), (), receipt("acme"))
+
+    found = await store.connections_without_cursors(after=None, limit=9)
+
+    assert found == places(*unplanned)
+    rest = await store.connections_without_cursors(after=found[0][1], limit=1)
+    assert rest == found[1:2]
+
+
 async def test_only_active_connections_are_polled_again_as_soon_as_they_are_active(store: Store):
     lease, other = await planned(store), await planned(store, tenant_id="other")
 
