@@ -15,7 +15,7 @@ HEALING = Resource(
     name="webhook_deliveries",
     every=timedelta(minutes=15),
     fastest=timedelta(minutes=15),
-    slowest=timedelta(hours=1),
+    slowest=timedelta(minutes=15),
 )
 """The provider's own record of what it sent us: a cursor like any other, so a gap is looked for after every outage."""
 

@@ -14,28 +14,31 @@ from http_edge.surroundings import REPOSITORY
 
 _ISSUES = f"issues:{REPOSITORY}"
 _FAILED = 5
-_PAGES_BEFORE = 200
-_DELAY_S = 0.5
+_PAGES_BEFORE = 3
+_DELAY_S = 0.2
+_WAIT_S = 12
 _LONG_S = 90.0
 
 
 async def begin(show: Show) -> None:
-    """A connection that is polled, with a past; its GitHub takes its time, so that the kill comes meanwhile."""
+    """A connection that is polled, with a past; its GitHub wants to be left alone, so that the kill comes meanwhile."""
     stage = show.polled
     await stage.connect()
     await until(stage.is_registered, within_s=PATIENCE_S)
     await until(partial(_has_polled, stage), within_s=PATIENCE_S)
-    await stage.neighbours.fault(delay_s=_DELAY_S, path="/issues", name="slow", lasting=True)
+    await stage.neighbours.fault(delay_s=_DELAY_S, path="/issues", times=_PAGES_BEFORE)
+    headers = {"retry-after": f"{_WAIT_S}"}
+    await stage.neighbours.fault(effect="none", status=429, headers=headers, path="/issues")
     since = stage.clock.now() - 2 * timedelta(days=PAST)
     body = {"resource": _ISSUES, "since": since.isoformat()}
     begun = await stage.ask("backfill", body)
     show.backfill = begun["backfill_id"]
-    await until(partial(_has_found, show, _PAGES_BEFORE), within_s=PATIENCE_S)
+    await until(partial(_waits, show), within_s=PATIENCE_S)
     found = await _backfill(show)
     show.check(
         "a backfill is under way, page by page, with its progress (FR-5)",
-        found["status"] == "running" and found["progress"]["found"] >= _PAGES_BEFORE,
-        f"{found['status']}, {found['progress']['found']} found so far",
+        found["status"] == "running" and 0 < found["progress"]["found"] < PAST,
+        f"{found['status']}, {found['progress']['found']} found so far; {found['reason']}",
     )
 
 
@@ -48,7 +51,6 @@ async def end(show: Show) -> None:
 
 async def _filled_in(show: Show) -> None:
     stage = show.polled
-    await stage.neighbours.lift("slow")
 
     async def done() -> bool:
         return bool((await _backfill(show))["status"] != "running")
@@ -125,8 +127,9 @@ async def _backfill(show: Show) -> Document:
     return await show.polled.read(f"backfills/{show.backfill}")
 
 
-async def _has_found(show: Show, number: int) -> bool:
-    return bool((await _backfill(show))["progress"]["found"] >= number)
+async def _waits(show: Show) -> bool:
+    found = await _backfill(show)
+    return bool(found["progress"]["found"] and "429" in (found["reason"] or ""))
 
 
 async def _has_polled(stage: Stage) -> bool:
