@@ -19,6 +19,7 @@ from actors.reading import ReadEnded
 from actors.settling import Settler
 from actors.wellbeing import Wellbeing
 from persistence.errors import ChangedError, FencedError, StaleError, StoreUnavailableError
+from persistence.records import ActionRecord
 from runtime import Actor, Context
 
 
@@ -30,6 +31,14 @@ class Work:
 @frozen
 class PollsDue:
     """A poll or a backfill may be due; look. Sent by upkeep, and by whoever changed what is due."""
+
+
+@frozen
+class Queued:
+    """An action was stored just now, of a connection of that version. Sent by whoever stored it."""
+
+    record: ActionRecord
+    version: int | None
 
 
 def key_of(tenant_id: str, connection_id: UUID) -> str:
@@ -67,6 +76,8 @@ class ConnectionActor(Actor):
 
     async def on_message(self, message: object) -> object:
         """Handle one message; a store that does not answer means trying again later."""
+        if isinstance(message, Queued) and self._has_news(message):
+            message = Work()
         try:
             await self._handle(message)
             await self._work(message)
@@ -86,6 +97,12 @@ class ConnectionActor(Actor):
         """Let nobody wait for a job that was not begun."""
         await trio.lowlevel.checkpoint()
         self._jobs.drop()
+
+    def _has_news(self, queued: Queued) -> bool:
+        """Whether there may be more than an action: the connection is another, or a hint of it found a full mailbox."""
+        holding = self._holding
+        is_known = holding.taken and holding.lease.version == queued.version
+        return not is_known or self._context.demand() <= 1
 
     async def _handle(self, message: object) -> None:
         match message:
@@ -129,7 +146,10 @@ class ConnectionActor(Actor):
         if not self._holding.active:
             self._holding.forget_token()
         # Neither says anything of deliveries: whoever stores one sends ``Work``.
-        elif not isinstance(message, ActionEnded | PollsDue) and await self._settler.settle():
+        elif (
+            not isinstance(message, ActionEnded | PollsDue | Queued)
+            and await self._settler.settle()
+        ):
             self._context.tell_self(Work())
         await self._start_actions(message)
         if self._holding.active:
@@ -138,7 +158,8 @@ class ConnectionActor(Actor):
         await self._wellbeing.keep()
 
     async def _start_actions(self, message: object) -> None:
-        if self._dispatcher.is_done_with(message):
+        begun = isinstance(message, Queued) and self._dispatcher.begin(message.record)
+        if begun or self._dispatcher.is_done_with(message):
             await trio.lowlevel.checkpoint()
             return
         look_at = await self._dispatcher.start()

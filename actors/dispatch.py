@@ -57,6 +57,24 @@ class Dispatcher:
         """Whether there is no use in looking: the last action in the queue ended, and nothing had waited for it."""
         return isinstance(message, ActionEnded) and message.last and not self._left
 
+    def begin(self, record: ActionRecord) -> bool:
+        """Start an action that was stored just now, if nothing is before it; False: only looking tells.
+
+        Should it have run meanwhile, the store takes nothing of this run.
+        """
+        if record.action_id in self._running:
+            return True
+        holding, now = self._holding, self._holding.ports.clock.now()
+        pressure = holding.line.pressure
+        if not record.head or not holding.active or pressure.blocked(now) is not None:
+            return False
+        if record.target_key in self._running.values():
+            return False
+        if len(self._running) >= pressure.room(self._most()):
+            return False
+        self._run(record)
+        return True
+
     async def start(self) -> datetime | None:
         """Start what is due and has room; returns when to look again, if that is known.
 
@@ -74,10 +92,10 @@ class Dispatcher:
         due = await holding.ports.store.due_actions(holding.lease, now=now, limit=limit)
         idle = [record for record in due if record.target_key not in set(self._running.values())]
         fresh = [record for record in idle if can_send or record.expires_at <= now]
-        self._left = len(fresh[:room]) < len(due) or len(due) == limit
+        begun = sum(record.action_id in self._running for record in due)
+        self._left = begun + len(fresh[:room]) < len(due) or len(due) == limit
         for record in fresh[:room]:
-            self._running[record.action_id] = record.target_key
-            holding.context.spawn(self._carry_out, record, name=f"action-{record.action_id}")
+            self._run(record)
         if fresh:
             return None
         ends = [record.expires_at for record in idle]
@@ -85,6 +103,10 @@ class Dispatcher:
         later = await holding.ports.store.next_action_at(holding.lease)
         ends += [] if later is None or later <= now else [later]
         return min(ends, default=None)
+
+    def _run(self, record: ActionRecord) -> None:
+        self._running[record.action_id] = record.target_key
+        self._holding.context.spawn(self._carry_out, record, name=f"action-{record.action_id}")
 
     def _most(self) -> int:
         holding = self._holding
@@ -110,7 +132,7 @@ class Dispatcher:
         except (FencedError, ChangedError, StoreUnavailableError) as error:
             ended = ActionEnded(record.action_id, error=error)
         except (ConflictError, MissingError) as error:
-            # It was cancelled before anything was sent, or forgotten with its connection.
+            # It was cancelled before anything was sent, forgotten with its connection, or had run before its hint came.
             holding.log.info("action.gone", action=str(record.action_id), reason=str(error))
         holding.context.tell_self(ended)
 

@@ -85,7 +85,8 @@ class StoreJournal:
             state=ExchangeState.INTENDED,
             sent_at=ports.clock.now(),
         )
-        await ports.store.intend(self._errand.lease, entry)
+        # A run that was begun by a hint which came late knows nothing of an earlier one; this write would be its second.
+        await ports.store.intend(self._errand.lease, entry, journalled=len(self._entries))
         self._entries.append(entry)
         return entry
 
@@ -128,7 +129,7 @@ async def carry_out(record: ActionRecord, errand: Errand) -> CarriedOut:
         FencedError: another incarnation owns the connection; nothing more was sent or written.
         ChangedError: the connection is not active any more; nothing more was sent.
         StoreUnavailableError: the journal can not be kept, so nothing more was sent.
-        ConflictError, MissingError: it was cancelled before anything was sent.
+        ConflictError, MissingError: it was cancelled before anything was sent, or there was a run of it that was not known.
     """
     ports = errand.ports
     entries: tuple[ExchangeRecord, ...] = ()
@@ -265,6 +266,7 @@ async def _settle(
         now=now,
         incident=incident,
         answered=journal.answer,
+        journalled=len(journal.entries()),
     )
     errand.ports.announcements.announce(settled.record)
     errand.ports.wake.receipts(record.tenant_id)

@@ -22,6 +22,7 @@ from actors.platform.signals import Signals
 from actors.transport import Transport
 from adapters.oauth import OAuthClient
 from adapters.registry import Registry
+from persistence.records import ActionRecord
 from persistence.store import Store
 from runtime import Backoff, Breaker, Clock
 
@@ -100,6 +101,8 @@ class Wake:
     """Hints, never blocking and never failing: a lost one costs the time until the next upkeep, no data."""
 
     connection: Callable[[str, UUID], None]
+    action: Callable[[ActionRecord, int | None], None]
+    """An action was stored, of a connection of that version (None: nobody has looked)."""
     polls: Callable[[str, UUID], None]
     """A poll or a backfill of a connection may be due."""
     signals: Callable[[str], None]

@@ -15,13 +15,14 @@ from collections.abc import Callable
 from datetime import timedelta
 from uuid import UUID
 
-from actors.connection import ConnectionActor, PollsDue, Work, key_of
+from actors.connection import ConnectionActor, PollsDue, Queued, Work, key_of
 from actors.courier import Carry, Courier, IncidentCourier, ReceiptCourier
 from actors.errors import BusyError
 from actors.ports import Ports, Wake
 from actors.relay import SignalRelay
 from actors.upkeep import RefusalCount, Timetable, Upkeep
 from persistence.group_commit import GroupCommit
+from persistence.records import ActionRecord
 from runtime import (
     ActorError,
     ActorSpec,
@@ -40,7 +41,7 @@ _RECEIPTS = "receipts"
 _INCIDENTS = "incidents"
 _SHUTDOWN = timedelta(seconds=5)
 _HINTS = 16
-"""Room for hints in a mailbox: they all say the same, so a full one has been told already."""
+"""Room for hints in a mailbox: a full one has been told already that there is work; what work, it looks for itself."""
 
 
 def tree(
@@ -78,17 +79,12 @@ def wake_through(system: Callable[[], System]) -> Wake:
     def connection(tenant_id: str, connection_id: UUID) -> None:
         _hint(system, _CONNECTIONS, key_of(tenant_id, connection_id), Work())
 
+    def action(record: ActionRecord, version: int | None) -> None:
+        key = key_of(record.tenant_id, record.connection_id)
+        _hint(system, _CONNECTIONS, key, Queued(record, version))
+
     def polls(tenant_id: str, connection_id: UUID) -> None:
         _hint(system, _CONNECTIONS, key_of(tenant_id, connection_id), PollsDue())
-
-    def signals(tenant_id: str) -> None:
-        _hint(system, _SIGNALS, tenant_id, Carry())
-
-    def receipts(tenant_id: str) -> None:
-        _hint(system, _RECEIPTS, tenant_id, Carry())
-
-    def incidents(tenant_id: str) -> None:
-        _hint(system, _INCIDENTS, tenant_id, Carry())
 
     def job(tenant_id: str, connection_id: UUID, asked: object) -> None:
         try:
@@ -100,12 +96,20 @@ def wake_through(system: Callable[[], System]) -> Wake:
 
     return Wake(
         connection=connection,
+        action=action,
         polls=polls,
-        signals=signals,
-        receipts=receipts,
-        incidents=incidents,
+        signals=_carry_hint(system, _SIGNALS),
+        receipts=_carry_hint(system, _RECEIPTS),
+        incidents=_carry_hint(system, _INCIDENTS),
         job=job,
     )
+
+
+def _carry_hint(system: Callable[[], System], directory: str) -> Callable[[str], None]:
+    def hint(tenant_id: str) -> None:
+        _hint(system, directory, tenant_id, Carry())
+
+    return hint
 
 
 def _hint(system: Callable[[], System], directory: str, key: str, message: object) -> None:

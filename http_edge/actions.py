@@ -61,9 +61,7 @@ async def execute(caller: Caller, asked: Asked, edge: Edge) -> Response:
     """
     body: ActionBody = asked.body
     ports = edge.ports
-    record, fresh = await _stored(caller, body, edge)
-    if fresh:
-        ports.wake.connection(record.tenant_id, record.connection_id)
+    record = await _stored(caller, body, edge)
     wait = waiting_time(asked.request.header("prefer"))
     if wait > timedelta(0) and record.state is ActionState.QUEUED:
         record = await _wait_ended(record, wait, ports)
@@ -151,8 +149,8 @@ def waiting_time(prefer: str | None) -> timedelta:
     return min(asked, LONGEST_WAIT)
 
 
-async def _stored(caller: Caller, body: ActionBody, edge: Edge) -> tuple[ActionRecord, bool]:
-    """The action in the queue, and whether it is new.
+async def _stored(caller: Caller, body: ActionBody, edge: Edge) -> ActionRecord:
+    """The action in the queue.
 
     A connection that was read before need not be read again: the store takes nothing for one that has changed since.
     """
@@ -162,13 +160,21 @@ async def _stored(caller: Caller, body: ActionBody, edge: Edge) -> tuple[ActionR
     known = edge.known.get(place, now=ports.clock.now())
     if known is not None and body.provider_id in {None, known.provider_id}:
         with suppress(ChangedError, MissingError, StaleError):
-            return await ports.store.enqueue(_checked(body, known, edge), version=known.version)
+            return await _queued(_checked(body, known, edge), ports, version=known.version)
     connection = await _usable(caller, body, ports)
     action = _checked(body, connection, edge)
     if connection.state is not ConnectionState.ACTIVE:
-        return await _known(action, connection, ports), False
+        return await _known(action, connection, ports)
     edge.known.keep(place, connection, until=ports.clock.now() + _KNOWN_FOR)
-    return await ports.store.enqueue(action)
+    return await _queued(action, ports)
+
+
+async def _queued(action: NewAction, ports: Ports, *, version: int | None = None) -> ActionRecord:
+    """The action in the queue; of a new one its connection is told."""
+    record, fresh = await ports.store.enqueue(action, version=version)
+    if fresh:
+        ports.wake.action(record, version)
+    return record
 
 
 async def _usable(caller: Caller, body: ActionBody, ports: Ports) -> ConnectionRecord:

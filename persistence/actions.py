@@ -10,7 +10,7 @@ from persistence.changes import ActionFilter
 from persistence.dialect import Query, Row, Sql, query, shared
 from persistence.errors import ChangedError, ConflictError, MissingError, StaleError
 from persistence.records import ActionRecord, ActionState, ConnectionState, Lease, NewAction
-from persistence.rows import action_of
+from persistence.rows import action_of, new_of
 from persistence.values import document, kept, kept_or_none, time_or_none
 
 # ``asked`` tells a new action from one that was there, in the one statement that decides it. The shared lock orders it
@@ -26,7 +26,9 @@ _ENQUEUE = """INSERT INTO normalised_actions ({columns}{position})
     WHERE true
     ON CONFLICT (tenant_id, connection_id, idempotency_key)
         DO UPDATE SET asked = normalised_actions.asked + 1 WHERE normalised_actions.digest = excluded.digest
-    RETURNING *"""
+    RETURNING *, NOT EXISTS (SELECT 1 FROM normalised_actions b WHERE b.tenant_id = $2::text
+        AND b.connection_id = $3::uuid AND b.state = 'queued' AND b.target_key = $7::text
+        AND b.action_id <> $1::uuid) AS head"""
 _ENQUEUED = Sql(
     postgres=_ENQUEUE.format(columns=_COLUMNS, position="", following=""),
     sqlite=shared(
@@ -80,7 +82,9 @@ def enqueue(action: NewAction, *, version: int | None) -> Query:
 
 def enqueued_of(row: Row) -> tuple[ActionRecord, bool]:
     """Read the row of ``enqueue``: the action, and whether it is new."""
-    return action_of(row), row["asked"] == 1
+    if row["asked"] == 1:
+        return new_of(row), True
+    return action_of(row), False
 
 
 def known_of(

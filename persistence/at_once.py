@@ -21,11 +21,14 @@ from persistence.values import canonical, document, kept_or_none
 _FENCED = """fenced AS (
     SELECT tenant_id, connection_id FROM integration_connections
     WHERE tenant_id = $1 AND connection_id = $2 AND epoch = $3 {only} FOR NO KEY UPDATE)"""
+# Whoever wrote to the journal before did so in this lease, and is done, or in an earlier one: that waits for the fence.
+_AS_KNOWN = """({known}::integer IS NULL OR {known}::integer = (SELECT count(*) FROM exchanges k
+        WHERE k.tenant_id = a.tenant_id AND k.action_id = a.action_id))"""
 INTEND = f"""WITH {_FENCED.format(only="AND state = 'active'")},
 queued AS (
     SELECT a.action_id FROM fenced f JOIN normalised_actions a
         ON a.tenant_id = f.tenant_id AND a.connection_id = f.connection_id
-    WHERE a.action_id = $4 AND a.state = 'queued' FOR SHARE OF a)
+    WHERE a.action_id = $4 AND a.state = 'queued' AND {_AS_KNOWN.format(known="$13")} FOR SHARE OF a)
 INSERT INTO exchanges (exchange_id, tenant_id, connection_id, action_id, step, digest, state, sent_at, created_at,
     updated_at, status, headers, body)
 SELECT $5, $1, $2, q.action_id, $6, $7, $8, $9, $9, $9, $10, $11, $12 FROM queued q RETURNING exchange_id"""  # noqa: S608
@@ -47,7 +50,7 @@ SETTLE = f"""WITH {_FENCED.format(only="")},
 settled AS (
     UPDATE normalised_actions AS a SET state = $5, reason = $6, outcome = $7, updated_at = $8, ended_at = $8
     FROM fenced f WHERE a.tenant_id = f.tenant_id AND a.connection_id = f.connection_id AND a.action_id = $4
-        AND a.state = 'queued' AND EXISTS (SELECT 1 FROM receipt_chains c
+        AND a.state = 'queued' AND {_AS_KNOWN.format(known="$19")} AND EXISTS (SELECT 1 FROM receipt_chains c
             WHERE c.tenant_id = $1 AND c.chain_id = $9 AND c.last_digest IS NOT NULL)
     RETURNING a.*),
 answered AS (
@@ -73,7 +76,7 @@ SELECT s.*, EXISTS (SELECT 1 FROM normalised_actions q WHERE q.tenant_id = $1 AN
 FROM settled s"""  # noqa: S608 - only text of ours
 
 
-def intend(lease: Lease, exchange: ExchangeRecord) -> tuple[object, ...]:
+def intend(lease: Lease, exchange: ExchangeRecord, journalled: int | None) -> tuple[object, ...]:
     """The arguments of ``INTEND``."""
     return (
         lease.tenant_id,
@@ -82,6 +85,7 @@ def intend(lease: Lease, exchange: ExchangeRecord) -> tuple[object, ...]:
         exchange.action_id,
         exchange.exchange_id,
         *written(exchange),
+        journalled,
     )
 
 
@@ -109,4 +113,5 @@ def settle(lease: Lease, ending: Ending) -> tuple[object, ...]:
         None if answered is None else answered.exchange_id,
         None if answered is None else answered.state,
         None if answered is None else answered.status,
+        ending.journalled,
     )

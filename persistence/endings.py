@@ -47,8 +47,8 @@ _ANSWERED = shared(
     """UPDATE exchanges SET state = $4, status = $5 WHERE tenant_id = $1 AND action_id = $2 AND exchange_id = $3"""
 )
 _STATE = shared(
-    """SELECT state FROM normalised_actions
-    WHERE tenant_id = $1 AND connection_id = $2 AND action_id = $3"""
+    """SELECT state, (SELECT count(*) FROM exchanges WHERE tenant_id = $1 AND action_id = $3) AS journalled
+    FROM normalised_actions WHERE tenant_id = $1 AND connection_id = $2 AND action_id = $3"""
 )
 _CONNECTION = shared(
     """SELECT c.connection_id FROM normalised_actions a JOIN integration_connections c
@@ -87,6 +87,7 @@ class Ending:
     now: datetime
     incident: NewIncident | None
     answered: AnsweredWrite | None
+    journalled: int | None = None
 
     def of(self, lease: Lease) -> Ending:
         """Itself, if it is an end of an action of the lease's connection."""
@@ -102,6 +103,8 @@ def settle(lease: Lease, ending: Ending) -> Transaction[SettledAction]:
     """See ``ActionStore.settle_action``."""
     yield from fence(lease)
     place = (lease.tenant_id, lease.connection_id)
+    if ending.journalled is not None:
+        yield from still_queued(lease, ending.action_id, ending.journalled)
     settled = yield query(
         _SETTLE,
         *place,
@@ -189,11 +192,15 @@ def find_out(  # noqa: PLR0913 - what it takes is one fact
     return action_of(known[0])
 
 
-def still_queued(lease: Lease, action_id: UUID) -> Transaction[None]:
-    """Say why an action can not be written to, if it can not."""
+def still_queued(
+    lease: Lease, action_id: UUID, journalled: int | None = None
+) -> Transaction[None]:
+    """Say why an action can not be written to, if it can not. ``journalled``: so many writes its journal must have."""
     rows = yield query(_STATE, lease.tenant_id, lease.connection_id, action_id)
     if not rows or rows[0]["state"] != ActionState.QUEUED:
         raise not_in_state("action", rows)
+    if journalled is not None and rows[0]["journalled"] != journalled:
+        raise ConflictError("the action has another journal than was known")
 
 
 def not_in_state(what: str, rows: Sequence[Row]) -> ConflictError | MissingError:

@@ -33,10 +33,12 @@ def of_action(tenant_id: str, action_id: UUID) -> Query:
     return query(_EXCHANGES, tenant_id, action_id)
 
 
-def intend(lease: Lease, exchange: ExchangeRecord) -> Transaction[None]:
+def intend(
+    lease: Lease, exchange: ExchangeRecord, journalled: int | None = None
+) -> Transaction[None]:
     """See ``ActionStore.intend``; whoever cancels the action takes the connection's row as this does."""
     yield from fence_active(lease)
-    yield from still_queued(lease, exchange.action_id)
+    yield from still_queued(lease, exchange.action_id, journalled)
     yield query(
         _INTEND,
         exchange.exchange_id,

@@ -250,7 +250,8 @@ class NewAction:
 class ActionRecord:
     """A row of ``normalised_actions``. ``outcome`` is a JSON object once it is final.
 
-    ``begun`` False: it has no journal, so nothing can have been sent for it. Only of those that are due is that known.
+    ``begun`` False: it had no journal when it was read, so nothing had been sent for it. Only of those that are due or new
+    is that known. ``head``: when it was stored, nothing was queued for its target.
     """
 
     action_id: UUID
@@ -273,7 +274,8 @@ class ActionRecord:
     reason: str | None
     outcome: bytes | None
     ended_at: datetime | None = None
-    begun: bool = True
+    begun: bool = field(default=True, eq=False)
+    head: bool = field(default=False, eq=False)
 
 
 class ExchangeState(StrEnum):

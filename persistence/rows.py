@@ -136,6 +136,11 @@ def due_of(row: Row) -> ActionRecord:
     return evolve(action_of(row), begun=bool(row["begun"]))
 
 
+def new_of(row: Row) -> ActionRecord:
+    """Read a row of ``normalised_actions`` that was stored just now, with whether its target's queue was empty."""
+    return evolve(action_of(row), begun=False, head=bool(row["head"]))
+
+
 def exchange_of(row: Row) -> ExchangeRecord:
     """Read a row of ``exchanges``."""
     return ExchangeRecord(

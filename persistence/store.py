@@ -195,6 +195,7 @@ class ActionStore(Protocol):
     ) -> tuple[ActionRecord, bool]:
         """Store the action under (tenant, connection, idempotency key); True if it is new.
 
+        A new one says whether it is the ``head`` of its target's queue, as far as what was committed before shows.
         An action that is there already comes back whatever its connection's state is. ``version``: the connection's,
         as the caller knows it.
 
@@ -270,13 +271,17 @@ class ActionStore(Protocol):
         """The journal of the action, oldest first."""
         ...
 
-    async def intend(self, lease: Lease, exchange: ExchangeRecord) -> None:
+    async def intend(
+        self, lease: Lease, exchange: ExchangeRecord, *, journalled: int | None = None
+    ) -> None:
         """Journal a write before it is sent.
+
+        ``journalled``: so many writes the action's journal has, as its owner knows it.
 
         Raises:
             FencedError: it must not be sent.
             ChangedError: the connection is not active any more; it must not be sent.
-            MissingError, ConflictError: no such action, or it is not queued any more; it must not be sent.
+            MissingError, ConflictError: no such action, it is not queued any more, or has another journal; it must not be sent.
         """
         ...
 
@@ -303,14 +308,17 @@ class ActionStore(Protocol):
         now: datetime,
         incident: NewIncident | None = None,
         answered: AnsweredWrite | None = None,
+        journalled: int | None = None,
     ) -> SettledAction:
         """The action's end, its receipt and the incident it is, in one transaction. The journal's kept answers are erased.
 
-        ``answered``: the write whose answer was the end, if one was; the journal then says so.
+        ``answered``: the write whose answer was the end, if one was; the journal then says so. ``journalled``: as for
+        ``intend``.
 
         Raises:
             FencedError: nothing was written.
-            MissingError, ConflictError: no such action, or it is not queued any more; nothing was written.
+            MissingError, ConflictError: no such action, it is not queued any more, or has another journal; nothing was
+                written.
         """
         ...
 

@@ -106,11 +106,14 @@ class SqlActions(Part):
         rows = await self._engine.ask(journal.of_action(tenant_id, action_id))
         return tuple(exchange_of(row) for row in rows)
 
-    async def intend(self, lease: Lease, exchange: ExchangeRecord) -> None:
+    async def intend(
+        self, lease: Lease, exchange: ExchangeRecord, *, journalled: int | None = None
+    ) -> None:
         """See ``ActionStore.intend``."""
-        begun = await self._engine.shortcut(at_once.INTEND, *at_once.intend(lease, exchange))
+        asked = at_once.intend(lease, exchange, journalled)
+        begun = await self._engine.shortcut(at_once.INTEND, *asked)
         if not begun:
-            await self._engine.run(journal.intend, lease, exchange)
+            await self._engine.run(journal.intend, lease, exchange, journalled)
 
     async def resolve_exchange(
         self, lease: Lease, exchange: ExchangeRecord, *, state: ExchangeState
@@ -130,6 +133,7 @@ class SqlActions(Part):
         now: datetime,
         incident: NewIncident | None = None,
         answered: AnsweredWrite | None = None,
+        journalled: int | None = None,
     ) -> SettledAction:
         """See ``ActionStore.settle_action``; an incident is rare enough for the long way."""
         ending = endings.Ending(
@@ -141,6 +145,7 @@ class SqlActions(Part):
             now=now,
             incident=incident,
             answered=answered,
+            journalled=journalled,
         ).of(lease)
         if incident is None:
             ended = await self._engine.shortcut(at_once.SETTLE, *at_once.settle(lease, ending))

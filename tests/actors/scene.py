@@ -109,6 +109,7 @@ class Hints:
     """What was hinted, where no tree runs."""
 
     connections: list[tuple[str, UUID]] = field(factory=list)
+    actions: list[ActionRecord] = field(factory=list)
     polls: list[tuple[str, UUID]] = field(factory=list)
     signals: list[str] = field(factory=list)
     receipts: list[str] = field(factory=list)
@@ -119,6 +120,7 @@ class Hints:
     def wake(self) -> Wake:
         return Wake(
             connection=lambda tenant, connection: self.connections.append((tenant, connection)),
+            action=lambda record, _version: self.actions.append(record),
             polls=lambda tenant, connection: self.polls.append((tenant, connection)),
             signals=self.signals.append,
             receipts=self.receipts.append,
@@ -228,7 +230,7 @@ class Scene:
             await self.store.enqueue(action)
         self.wake.connection(at.tenant_id, at.connection_id)
 
-    async def ended(self, action: NewAction) -> ActionRecord:
+    async def ended(self, action: NewAction | ActionRecord) -> ActionRecord:
         """The action once it has ended."""
 
         async def look() -> ActionRecord | None:

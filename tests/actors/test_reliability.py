@@ -29,6 +29,7 @@ from persistence.records import ActionRecord, ActionState, ConnectionRecord, New
 from tests.actors.hub import PACE, Hub, a_hub
 from tests.actors.life import REPOSITORY
 from tests.actors.platform.world import HandClock
+from tests.actors.reading_room import rested
 from tests.actors.scene import EPOCH, TOKEN, Scene, make_scene
 from tests.fakes.chat import CHAT_URL, ChatAdapter, ChatServer
 from tests.fakes.provider import Simulated
@@ -36,6 +37,13 @@ from tests.fakes.provider import Simulated
 PATIENT = evolve(PACE, look_again=Pace().look_again, retry=Pace().retry)
 """As in production: the clock is in the hand here."""
 DOWN = Fault(effect=Effect.NONE, response=plain(503), lasting=True, name="down")
+
+
+async def rested_active(hub: Hub) -> ConnectionRecord:
+    """An active connection that has looked at GitHub's record of its webhooks: what it asks from now on is the action's."""
+    connection = await hub.active()
+    await rested(hub.scene, connection)
+    return connection
 
 
 def comment(hub: Hub, connection: ConnectionRecord, body: str = "Checks passed.") -> NewAction:
@@ -96,7 +104,7 @@ async def test_ut_ia_04_an_action_through_transient_errors_is_one_comment_and_on
 ):
     """UT-IA-04, P4."""
     async with a_hub(store_url, pace=PATIENT) as hub:
-        connection = await hub.active()
+        connection = await rested_active(hub)
         action = comment(hub, connection)
         hub.github.plan(*faults)
 
@@ -159,7 +167,7 @@ async def test_rf_ia_01_a_provider_that_fails_for_long_is_told_of_once_and_once_
 ):
     """RF-IA-01: retries with backoff, the breaker trips, EPC-4 and EPC-5 hear of each turn exactly once."""
     async with a_hub(store_url, pace=PATIENT) as hub:
-        scene, connection = hub.scene, await hub.active()
+        scene, connection = hub.scene, await rested_active(hub)
         action = comment(hub, connection)
         hub.github.plan(DOWN)
         before, begun = len(hub.github.seen), hub.clock.now()
@@ -195,7 +203,7 @@ async def test_rf_ia_01_a_provider_that_fails_for_long_is_told_of_once_and_once_
 async def test_rf_ia_01_a_provider_that_never_comes_back_ends_with_the_action_s_time(sqlite_url):
     """RF-IA-01, P7: no retries without end."""
     async with a_hub(sqlite_url, pace=PATIENT) as hub:
-        connection = await hub.active()
+        connection = await rested_active(hub)
         action = evolve(comment(hub, connection), expires_at=hub.clock.now() + timedelta(hours=2))
         hub.github.plan(DOWN)
         before = len(hub.github.seen)
@@ -215,7 +223,7 @@ async def test_rf_ia_02_a_storm_of_429_is_obeyed_in_full(store_url, says):
     # A date has no parts of a second.
     least = wish - timedelta(seconds=1) if says is Says.DATE else wish
     async with a_hub(store_url, pace=PATIENT) as hub:
-        scene, connection = hub.scene, await hub.active()
+        scene, connection = hub.scene, await rested_active(hub)
         first = comment(hub, connection)
         other = evolve(comment(hub, connection, "Another."), target_key="another target")
         hub.github.plan(rate_limited(wish, times=4, says=says))
@@ -242,7 +250,7 @@ async def test_rf_ia_02_a_retry_after_is_obeyed_though_the_node_was_killed(store
     async with a_hub(store_url, node=False, pace=PATIENT) as hub:
         scene = hub.scene
         async with scene.node():
-            connection = await hub.active()
+            connection = await rested_active(hub)
             hub.github.plan(rate_limited(wish))
             await scene.order(connection, comment(hub, connection))
             await scene.watch.until(lambda: scene.store.calls["keep_pressure"])

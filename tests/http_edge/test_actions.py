@@ -208,14 +208,16 @@ async def test_p4_a_repeated_action_is_answered_though_its_connection_is_active_
     assert (new.status_code, error_of(new)["code"]) == (409, "CONNECTION_NOT_ACTIVE")
 
 
+@pytest.mark.parametrize(
+    "unasked", [("connection", "action"), ("claim_deliveries", "due_actions")]
+)
 async def test_for_a_second_action_neither_its_connection_nor_its_end_is_read_again(
-    scene: Scene,
+    scene: Scene, unasked: tuple[str, ...]
 ) -> None:
-    """What was announced is what was committed; what was read before is good until it changes."""
+    """What was announced is what was committed; what was read before is good until it changes; nobody looks for it."""
     connection = await scene.active()
     await execute(scene, connection, "first", wait=True)
-    away = StoreUnavailableError("not asked")
-    scene.store.failing = {"connection": away, "action": away}
+    scene.store.failing = dict.fromkeys(unasked, StoreUnavailableError("not asked"))
 
     second = await execute(scene, connection, "second", wait=True)
 

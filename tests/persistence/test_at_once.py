@@ -62,7 +62,12 @@ async def asked(store: Store, lease: Lease) -> UUID:
 
 
 async def end(
-    store: Store, lease: Lease, action_id: UUID, answered: AnsweredWrite | None = None
+    store: Store,
+    lease: Lease,
+    action_id: UUID,
+    answered: AnsweredWrite | None = None,
+    *,
+    journalled: int | None = None,
 ) -> SettledAction:
     return await store.settle_action(
         lease,
@@ -73,6 +78,7 @@ async def end(
         receipt=evolve(receipt(body='{"b":"\u20ac","a":1.0}'.encode()), operation="opération"),
         now=NOW + SECOND,
         answered=answered,
+        journalled=journalled,
     )
 
 
@@ -82,8 +88,8 @@ async def test_a_write_and_an_end_cost_postgresql_one_statement_each(engine: Cou
     one = await asked(store, lease)
     engine.transactions.clear()
 
-    await store.intend(lease, exchange(lease, one))
-    await end(store, lease, one)
+    await store.intend(lease, exchange(lease, one), journalled=0)
+    await end(store, lease, one, journalled=1)
 
     assert engine.transactions == []
 
@@ -151,12 +157,14 @@ async def meanwhile(
         yield
 
 
-async def begin(late: str, store: Store, lease: Lease, action_id: UUID) -> None:
+async def begin(
+    late: str, store: Store, lease: Lease, action_id: UUID, *, journalled: int | None = None
+) -> None:
     """Journal a write of the action, or settle it."""
     if late == "intend":
-        await store.intend(lease, exchange(lease, action_id))
+        await store.intend(lease, exchange(lease, action_id), journalled=journalled)
     else:
-        await end(store, lease, action_id)
+        await end(store, lease, action_id, journalled=journalled)
 
 
 @pytest.mark.parametrize("late", ["intend", "settle"])
@@ -287,3 +295,48 @@ async def test_an_action_for_a_connection_that_is_not_active_is_refused_whatever
 
     with pytest.raises(ChangedError):
         await store.enqueue(action(lease), version=suspended.version)
+
+
+async def test_a_new_action_says_whether_its_target_had_nothing_else_queued(store: Store):
+    lease, elsewhere = await leased(store), await leased(store)
+    first = action(lease)
+
+    said = [
+        (await store.enqueue(made))[0].head
+        for made in (
+            first,
+            action(lease),
+            action(lease, target_key="another"),
+            action(elsewhere),
+            evolve(first, action_id=UUID(int=7)),  # asked for again
+        )
+    ]
+
+    assert said == [True, False, True, True, False]
+
+
+async def test_what_has_ended_is_before_nothing(store: Store):
+    lease = await leased(store)
+    await end(store, lease, await asked(store, lease))
+
+    record, _ = await store.enqueue(action(lease))
+
+    assert (record.head, record.begun) == (True, False)
+
+
+@pytest.mark.parametrize("late", ["intend", "settle"])
+async def test_a_run_that_knows_another_journal_writes_nothing(store: Store, late: str):
+    """P4: of two runs of one action, the one that began with less knowledge can neither send nor end it."""
+    lease = await leased(store)
+    one = await asked(store, lease)
+    await store.intend(lease, exchange(lease, one), journalled=0)
+
+    with pytest.raises(ConflictError, match="another journal"):
+        await begin(late, store, lease, one, journalled=0)
+
+    found = await store.action("acme", one)
+    assert found is not None
+    assert found.state is ActionState.QUEUED
+    assert len(await store.exchanges("acme", one)) == 1
+    await store.intend(lease, exchange(lease, one, step=1), journalled=1)
+    assert (await end(store, lease, one, journalled=2)).record.state is ActionState.DONE
