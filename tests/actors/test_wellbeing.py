@@ -210,6 +210,8 @@ async def test_a_batch_of_deliveries_and_an_action_cost_the_store_no_more_calls_
 ):
     """The hot paths, call by call."""
     async with a_scene(sqlite_url) as scene, scene.node():
+        # Upkeep's first round would wake the connection too.
+        await scene.watch.until(lambda: scene.store.calls["connections_to_poll"])
         connection = await scene.connect()
         scene.wake.connection("acme", connection.connection_id)
         await looked(scene, Counter(), 2)  # by itself when it starts, and for the hint
