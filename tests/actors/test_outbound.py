@@ -32,6 +32,7 @@ from tests.actors.office import Office, Steps, an_office
 from tests.fakes.mortality import KilledError, cut_short, points
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("faults", [(), (dropped_after(),), (late(timedelta(seconds=40)),)])
 async def test_killed_at_any_call_of_store_or_provider_there_is_one_comment(store, faults):
     """P4 one-effect, the receipt with it: enumerated over every commit point, before and after."""

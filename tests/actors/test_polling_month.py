@@ -25,6 +25,7 @@ DOWN = Fault(effect=Effect.NONE, response=plain(503), lasting=True, name="down")
 BERLIN = ZoneInfo("Europe/Berlin")
 
 
+@pytest.mark.thorough
 async def test_a_few_days_of_polling_over_a_leap_day_make_one_signal_of_each_entry(sqlite_url):
     """P1, P2: as the month, in little."""
     await lived(sqlite_url, datetime(2028, 2, 28, tzinfo=UTC), days=3)

@@ -6,6 +6,7 @@ from datetime import timedelta
 from functools import partial
 from uuid import UUID
 
+import pytest
 from attrs import evolve
 
 from actors.platform.errors import PlatformUnavailableError
@@ -15,6 +16,8 @@ from persistence.store import Store
 from tests.actors.book import SECOND, Library, a_library, since
 from tests.actors.scene import NEVER
 from tests.fakes.ledgerbook import LIMIT
+
+pytestmark = pytest.mark.thorough
 
 OFTEN = evolve(NEVER, every=timedelta(milliseconds=10))
 

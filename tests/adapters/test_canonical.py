@@ -298,6 +298,7 @@ VALIDATORS = {
 }
 
 
+@pytest.mark.thorough
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @pytest.mark.parametrize("name", SAMPLES)
 @given(data=st.data())
@@ -311,6 +312,7 @@ def test_a_schema_accepts_what_the_check_accepts(name: str, data: st.DataObject)
     assert accepted(kind, target, near_payload) == of_payload.is_valid(near_payload)
 
 
+@pytest.mark.thorough
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @pytest.mark.parametrize("name", SAMPLES)
 @given(data=st.data())

@@ -579,6 +579,7 @@ def foreign(wire: Wire) -> list[Hook]:
     return [deepcopy(one) for one in wire.shelf.hooks.values() if one.config["url"] not in ours]
 
 
+@pytest.mark.thorough
 @effort(max_examples=300, deadline=None)
 @given(
     present=PRESENT, strikes=st.lists(STRIKES, max_size=4), leaving=st.lists(STRIKES, max_size=3)

@@ -12,6 +12,8 @@ from tests.http_edge.command import call, cli, done
 from tests.http_edge.scene import EXECUTE, Scene
 from tests.http_edge.test_cli_api import answering
 
+pytestmark = pytest.mark.thorough
+
 NOBODY = str(UUID(int=7))
 
 

@@ -23,6 +23,8 @@ from tests.http_edge.command import call, cli, done
 from tests.http_edge.scene import CONNECTIONS, Scene
 from tests.http_edge.test_cli_connections import token_file
 
+pytestmark = pytest.mark.thorough
+
 CREATE = ("connections", "create", "--json", "--provider", "github", "--name", "rocket")
 SOMEBODY = "t0ken-of-somebody"
 

@@ -11,6 +11,8 @@ import pytest
 from tests.http_edge.command import call, cli, done
 from tests.http_edge.scene import CONNECTIONS, WEBHOOK_SECRET, Scene
 
+pytestmark = pytest.mark.thorough
+
 NOBODY = str(UUID(int=7))
 
 

@@ -19,6 +19,8 @@ from tests.http_edge.polled import RESOURCE, Shelf
 from tests.http_edge.scene import CONNECTIONS
 from tests.http_edge.test_cli_api import answering, error
 
+pytestmark = pytest.mark.thorough
+
 ONE, OTHER = str(UUID(int=7)), str(UUID(int=8))
 SINCE = "2020-01-01T00:00:00Z"
 AT_ONCE = ("--every", "0.05")

@@ -113,6 +113,7 @@ def typed_at_a_terminal(arguments: tuple[str, ...], secret: bytes, **environ: st
     return shown
 
 
+@pytest.mark.thorough
 async def test_at_a_terminal_it_is_asked_for_and_not_shown(scene: Scene) -> None:
     token = scene.around.github_token.value
     arguments = (*CREATE, "--base-url", scene.around.github_url, "--token-file", "-")

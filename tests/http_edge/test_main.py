@@ -100,6 +100,7 @@ def serving(tmp_path: Path, bind: str) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.thorough
 def test_serve_on_a_port_that_is_taken_is_told_and_exits_1(tmp_path: Path) -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as taken,

@@ -50,7 +50,7 @@ async def test_p1_kill_9_under_load_loses_no_acknowledged_delivery(
     assert ledger["accepted"] == ledger["forwarded"] == len(signals)
 
 
-@pytest.mark.parametrize("answer", ["delayed", "lost"])
+@pytest.mark.parametrize("answer", [pytest.param("delayed", marks=pytest.mark.thorough), "lost"])
 async def test_p4_kill_9_while_a_comment_waits_for_its_answer_makes_one_comment(
     stage: Stage, node: Child, answer: str
 ) -> None:
@@ -72,6 +72,7 @@ async def test_p4_kill_9_while_a_comment_waits_for_its_answer_makes_one_comment(
     assert await stage.comments("killed") == 1
 
 
+@pytest.mark.thorough
 async def test_p11_sigterm_under_load_exits_0_and_loses_nothing(stage: Stage, node: Child) -> None:
     """P11: what was acknowledged before the stop is forwarded after the next start."""
     await stage.connect()
@@ -94,6 +95,7 @@ async def test_p11_sigterm_under_load_exits_0_and_loses_nothing(stage: Stage, no
     assert max(counted.values()) == 1
 
 
+@pytest.mark.thorough
 async def test_p8_no_secret_is_in_the_log_or_the_database_of_a_node(
     stage: Stage, node: Child, sqlite_url: str
 ) -> None:

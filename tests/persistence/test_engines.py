@@ -144,6 +144,7 @@ TABLES = (
 )
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "fact",
     [

@@ -175,6 +175,7 @@ def run_all(store_url: str):
     return lambda commands: trio.run(run_one, commands)
 
 
+@pytest.mark.thorough
 @settings(
     max_examples=40,
     deadline=None,

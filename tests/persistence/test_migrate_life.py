@@ -19,6 +19,8 @@ from tests.persistence import samples
 from tests.persistence.old_rows import Old, write
 from tests.postgres import bring_to
 
+pytestmark = pytest.mark.thorough
+
 T = datetime(2026, 2, 1, 8, 0, 0, 5, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 LIVE, DEAD, OTHER = UUID(int=1), UUID(int=2), UUID(int=3)

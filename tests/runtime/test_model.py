@@ -6,6 +6,7 @@ from collections import Counter
 from datetime import timedelta
 from typing import Any
 
+import pytest
 import trio
 from attrs import field, frozen, mutable
 from hypothesis import HealthCheck, example, given, settings, strategies as st
@@ -246,6 +247,7 @@ GIVE_UP = [Command("crash", "/a"), Command("work", "/b"), Command("advance", "",
 ADVANCES = st.builds(Command, st.just("advance"), st.just(""), st.integers(0, 6))
 
 
+@pytest.mark.thorough
 def test_whatever_is_sent_messages_are_handled_once_in_order_and_nothing_is_lost_unsaid() -> None:
     """P5, P6, P7 in memory: order, isolation and bounds, under crashes, hangs, give-ups and stops."""
     seen: Counter[str] = Counter()
